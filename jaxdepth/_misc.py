@@ -1,0 +1,136 @@
+"""Dtypes, tracing and argument checks: the floor that everything else stands on."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Answer = TypeVar("Answer")
+
+
+def refuse(argument: str, expected: str, got: Any, cure: str = "") -> NoReturn:
+    """Raise the one shape of `ValueError` this library speaks: argument, asked, came, cure."""
+    raise ValueError(f"`{argument}` must be {expected}; got {got!r}." + (f" {cure}" if cure else ""))
+
+
+def is_traced(*trees: Any) -> bool:
+    """Whether any leaf of `trees` is a tracer, that is, whether a caller's transformation is at work."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+
+
+def check_integer(argument: str, value: Any, minimum: int, maximum: float = math.inf) -> int:
+    """Return `value` as a real Python int within `[minimum, maximum]`, or refuse it."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
+    if not (whole and minimum <= int(value) <= maximum):
+        most = "" if maximum == math.inf else f" and at most {maximum}"
+        refuse(argument, f"an integer, at least {minimum}{most}", value)
+    return int(value)
+
+
+def check_finite(argument: str, tree: Any) -> None:
+    """Refuse concrete NaN or infinite entries; tracers pass, for their values are not known yet."""
+    for leaf in jax.tree.leaves(tree):
+        if is_traced(leaf) or not isinstance(leaf, (float, np.ndarray, np.generic, jax.Array)):
+            continue
+        if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact) and not np.isfinite(leaf).all():
+            refuse(argument, "finite", leaf, "It holds a NaN or an infinity.")
+
+
+def check_interval(interval: Any) -> tuple[Any, Any]:
+    """Return the two ends of a closed interval, refused when concrete and empty, reversed or infinite."""
+    try:
+        start, end = interval
+    except (TypeError, ValueError):
+        refuse("interval", "a pair (start, end)", interval)
+    check_finite("interval", (start, end))
+    if not is_traced(start, end) and not start < end:
+        refuse("interval", "(start, end) with start < end", interval)
+    return start, end
+
+
+def working_dtype(*trees: Any) -> jnp.dtype:
+    """Return the float dtype that `trees` ask for: the widest among their float arrays, else the default."""
+    floats = [
+        leaf.dtype
+        for leaf in jax.tree.leaves(trees)
+        if isinstance(leaf, (np.ndarray, np.generic, jax.Array))
+        and jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    return jnp.dtype(jnp.result_type(*floats) if floats else jnp.result_type(float))
+
+
+def as_float64(tree: Any) -> Any:
+    """Cast every float leaf to float64 (an exact cast), tracers to tracers and the rest to NumPy."""
+
+    def cast(leaf: Any) -> Any:
+        if isinstance(leaf, jax.core.Tracer):
+            return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+        if isinstance(leaf, float):
+            return np.float64(leaf)
+        if isinstance(leaf, (np.ndarray, np.generic, jax.Array)):
+            array = np.asarray(leaf)
+            return array.astype(np.float64) if jnp.issubdtype(array.dtype, jnp.floating) else array
+        return leaf
+
+    return jax.tree.map(cast, tree)
+
+
+def _to_host(tree: Any) -> Any:
+    def fetch(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        array = np.asarray(leaf)
+        return array[()] if array.dtype.kind in "fb" else array  # a 0-d float reads as a number
+
+    return jax.tree.map(fetch, tree)
+
+
+@contextlib.contextmanager
+def _float64_here() -> Iterator[None]:
+    """Evaluate eagerly in float64, at full matrix-product precision, even within a caller's trace.
+
+    `ensure_compile_time_eval` keeps the toggle of x64 out of the caller's program: what runs inside
+    is never staged into it.
+    """
+    native = jax.default_backend() in ("cpu", "gpu", "cuda", "rocm")
+    device = None if native else jax.local_devices(backend="cpu")[0]
+    with (
+        jax.ensure_compile_time_eval(),
+        jax.enable_x64(True),
+        jax.default_device(device),
+        jax.default_matmul_precision("highest"),
+    ):
+        yield
+
+
+def require_x64(verb: str) -> None:
+    """Raise unless the caller's own trace has 64-bit on."""
+    if not jax.config.jax_enable_x64:
+        raise ValueError(
+            f"`{verb}` is exact and needs float64, but it was reached by a transformation (jit, "
+            "vmap, grad) with 64-bit off. Wrap the whole program in `with jax.enable_x64(True):`, "
+            "or call it outside the transformation."
+        )
+
+
+def in_float64(verb: str, kernel: Callable[..., Answer], *args: Any) -> Answer:
+    """Run `kernel(*args)` in float64 whatever the caller's setting: the policy of every exact verb.
+
+    Concrete arguments are computed in float64 at once (on the host's CPU where the backend has no
+    float64) and the answer comes back as NumPy. Tracers need the caller's own x64: `ValueError`
+    otherwise, at trace time. Float leaves reach the kernel as float64 either way; a kernel is
+    usually compiled by `eqx.filter_jit`.
+    """
+    if is_traced(args):
+        require_x64(verb)
+        with jax.default_matmul_precision("highest"):
+            return kernel(*as_float64(args))
+    with _float64_here():
+        return _to_host(kernel(*as_float64(args)))
