@@ -1,1 +1,6 @@
-"""networks."""
+"""Networks as Equinox modules: each maps one example, and batching is the caller's `vmap`."""
+
+from jaxdepth.networks._affine import AffineLayer as AffineLayer
+from jaxdepth.networks._affine import affine_layers as affine_layers
+from jaxdepth.networks._mlp import MLP as MLP
+from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth

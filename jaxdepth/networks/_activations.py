@@ -51,11 +51,13 @@ def activation(name: str | Activation) -> Activation:
 def negative_slope(name: str | Activation) -> float:
     """Return the slope on x < 0 of a two-piece linear activation with slope 1 on x > 0.
 
-    Callables are recognised by identity with JAX's own (`jax.nn.relu`) or by their name.
+    A callable counts as one of the named activations only where it traces to the same primitive
+    operations on a scalar, which is a proof and not a guess from its name.
     """
-    if not isinstance(name, str):
-        own = [key for key, value in _NAMED.items() if value is name]
-        name = own[0] if own else getattr(name, "__name__", repr(name))
+    if callable(name):
+        program = _program(name)
+        same = [key for key in _NEGATIVE_SLOPE if _program(_NAMED[key]) == program]
+        name = same[0] if same else getattr(name, "__name__", repr(name))
     if name not in _NEGATIVE_SLOPE:
         refuse(
             "activation",
@@ -64,3 +66,29 @@ def negative_slope(name: str | Activation) -> float:
             "Count a network with any other activation by `Grid`.",
         )
     return _NEGATIVE_SLOPE[name]
+
+
+def _program(fn: Activation) -> tuple:
+    """List the primitive operations of a scalar function, nested calls written out."""
+    steps: list[tuple] = []
+
+    def walk(jaxpr: Any, inputs: list) -> list:
+        env = dict(zip(jaxpr.invars, inputs, strict=True))
+        env |= {variable: ("constant", str(variable)) for variable in jaxpr.constvars}
+
+        def read(atom: Any) -> Any:
+            return ("literal", float(atom.val)) if hasattr(atom, "val") else env[atom]
+
+        for equation in jaxpr.eqns:
+            operands = [read(atom) for atom in equation.invars]
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            if inner is None:
+                steps.append((equation.primitive.name, *operands))
+                outputs: list = [("step", len(steps), i) for i in range(len(equation.outvars))]
+            else:
+                outputs = walk(getattr(inner, "jaxpr", inner), operands)
+            env |= dict(zip(equation.outvars, outputs, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    out = walk(jax.make_jaxpr(fn)(jnp.zeros((), jnp.float32)).jaxpr, ["input"])
+    return (*steps, *out)

@@ -1,0 +1,243 @@
+"""Multilayer perceptrons of any widths and depth, which may be traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth.networks._activations import activation as activation_named
+from jaxdepth.networks._activations import negative_slope
+from jaxdepth.networks._affine import AffineLayer, affine_layer
+
+
+class MLP(eqx.Module):
+    """A fully connected network x ↦ W_out·σ(W_D ⋯ σ(W_1 x + b_1) ⋯ + b_D) + b_out.
+
+    The hidden layers are stacked, zero-padded to the widest, and evaluated by one scan. Padding leaks
+    exactly 0: an inactive unit outputs 0 whatever the activation, an inactive layer passes its input
+    on, and the gradients of all padding are exactly 0. Weights are drawn per (layer, unit, input), so
+    that padding never changes them: `MLP.padded(max_sizes, width=w, depth=d, key=key)` has the same
+    active weights as `MLP((n, w, …, w, m), key=key)` with d hidden layers.
+
+    Weights are N(0, weight_gain / fan-in) and biases N(0, bias_std²): He's initialisation by default.
+
+    Attributes:
+        weight_in: shape (hidden, in).
+        weights: hidden to hidden, shape (max depth − 1, hidden, hidden).
+        weight_out: shape (out, hidden).
+        biases: shape (max depth, hidden).
+        bias_out: shape (out,).
+        widths: active units of each hidden layer, shape (max depth,).
+        depth: the number of active hidden layers.
+        sizes: (in, h1, …, out), the padded ones.
+        activation: a name or a callable.
+
+    Args:
+        sizes: (in, h1, …, out), Python ints, at least one hidden layer.
+        activation: applied after every hidden layer; a name or a callable on arrays.
+        weight_gain: variance of a weight times its fan-in.
+        bias_std: standard deviation of the biases.
+        dtype: of the parameters; the default float where None. (A key draws different numbers in
+            float32 and in float64.)
+        key: random key.
+
+    Raises:
+        ValueError: sizes that are not at least three positive integers, an unknown activation.
+
+    Example:
+        >>> import jax
+        >>> net = MLP((1, 8, 8, 1), key=jax.random.key(0))
+        >>> net(jax.numpy.zeros(1)).shape
+        (1,)
+    """
+
+    weight_in: Float[Array, "hidden in"]
+    weights: Float[Array, "layers hidden hidden"]
+    weight_out: Float[Array, "out hidden"]
+    biases: Float[Array, "depth hidden"]
+    bias_out: Float[Array, " out"]
+    widths: Int[Array, " depth"]
+    depth: Int[Array, ""]
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    activation: str | Callable[[Any], Any] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str | Callable[[Any], Any] = "relu",
+        weight_gain: float = 2.0,
+        bias_std: float = 1.0,
+        dtype: Any = None,
+        width: int | Int[Array, ""] | None = None,
+        depth: int | Int[Array, ""] | None = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        self.sizes = _check_sizes(sizes)
+        self.activation = activation
+        activation_named(activation)
+        hidden = self.sizes[1:-1]
+        layers = len(hidden)
+        dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            refuse("dtype", "a float dtype", dtype)
+
+        within = jnp.asarray(True)
+        self.widths, self.depth = jnp.asarray(hidden, jnp.int32), jnp.asarray(layers, jnp.int32)
+        if width is not None:
+            width, fits = _check_active("width", width, min(hidden))
+            self.widths, within = jnp.full((layers,), width, jnp.int32), within & fits
+        if depth is not None:
+            self.depth, fits = _check_active("depth", depth, layers)
+            within = within & fits
+
+        gain, std = jnp.asarray(weight_gain, dtype), jnp.asarray(bias_std, dtype)
+        drawn = _draw(key, self.widths, self.depth, gain, std, self.sizes)
+        self.weight_in, self.weights, self.biases, self.bias_out = drawn[0], drawn[1], drawn[3], drawn[4]
+        # A traced width or depth out of range fills the output with NaN: counts say `not finite`.
+        self.weight_out = jnp.where(within, drawn[2], jnp.nan)
+
+    @classmethod
+    def padded(
+        cls,
+        max_sizes: Sequence[int],
+        *,
+        width: int | Int[Array, ""],
+        depth: int | Int[Array, ""],
+        key: PRNGKeyArray,
+        **options: Any,
+    ) -> MLP:
+        """Build a network of `depth` hidden layers of `width` units inside the shapes of `max_sizes`.
+
+        `width` and `depth` may be traced: thousands of shapes share one compilation. Traced values
+        out of range cannot raise; they give a network of NaN, which every count reports.
+
+        Args:
+            max_sizes: (in, h1, …, out); `width` ≤ min(h), `depth` ≤ their number.
+            width: active units of every hidden layer, at least 1.
+            depth: active hidden layers, at least 1.
+            key: random key.
+            options: `activation`, `weight_gain`, `bias_std` and `dtype`, as for `MLP`.
+
+        Example:
+            >>> import jax, jax.numpy as jnp
+            >>> key = jax.random.key(0)
+            >>> def value(width, depth):
+            ...     net = MLP.padded((1, 16, 16, 16, 1), width=width, depth=depth, key=key)
+            ...     return net(jnp.ones(1))[0]
+            >>> jax.vmap(value)(jnp.array([4, 9]), jnp.array([1, 3])).shape
+            (2,)
+        """
+        return cls(max_sizes, width=width, depth=depth, key=key, **options)
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """Evaluate on one example."""
+        sigma = activation_named(self.activation)
+        live = _live_units(self.widths, self.depth, self.sizes)
+        first = jnp.where(live[0], sigma(self.weight_in @ x + self.biases[0]), 0)
+
+        def layer(h: Array, parameters: tuple) -> tuple[Array, None]:
+            weight, bias, units, index = parameters
+            new = jnp.where(units, sigma(weight @ h + bias), 0)
+            return jnp.where(index < self.depth, new, h), None
+
+        index = jnp.arange(1, self.widths.shape[0], dtype=jnp.int32)
+        h, _ = jax.lax.scan(layer, first, (self.weights, self.biases[1:], live[1:], index))
+        return self.weight_out @ h + self.bias_out
+
+    def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the affine layers: the active units alone, or the padded ones where traced."""
+        slope = negative_slope(self.activation)
+        weights = [self.weight_in, *self.weights]
+        if not is_traced(self.widths, self.depth):
+            widths = [int(width) for width in self.widths[: int(self.depth)]]
+            ins = [self.sizes[0], *widths]
+            hidden = [
+                affine_layer(weight[:rows, :columns], bias[:rows], slope)
+                for weight, bias, rows, columns in zip(weights, self.biases, widths, ins, strict=False)
+            ]
+            return (*hidden, affine_layer(self.weight_out[:, : widths[-1]], self.bias_out, 1.0))
+        # An inactive layer is the identity: weight 1, bias 0, negative slope 1.
+        active = jnp.arange(len(weights), dtype=jnp.int32) < self.depth
+        identity = jnp.eye(max(self.sizes[1:-1]), dtype=self.weights.dtype)
+        padded = [
+            affine_layer(
+                weight if layer == 0 else jnp.where(active[layer], weight, identity),
+                bias,
+                jnp.where(active[layer], slope, 1.0),
+            )
+            for layer, (weight, bias) in enumerate(zip(weights, self.biases, strict=True))
+        ]
+        return (*padded, affine_layer(self.weight_out, self.bias_out, 1.0))
+
+
+def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(sizes, (tuple, list)) or len(sizes) < 3:
+        refuse("sizes", "(in, h1, …, out) with at least one hidden layer", sizes)
+    return tuple(check_integer("sizes", size, 1) for size in sizes)
+
+
+def _check_active(name: str, value: Any, most: int) -> tuple[Int[Array, ""], Bool[Array, ""]]:
+    """Return the active number as int32, and whether it lies in [1, most] (raised when concrete)."""
+    if not is_traced(value):
+        value = value.item() if isinstance(value, (jax.Array, np.ndarray)) else value
+        value = check_integer(name, value, 1, most)
+    elif jnp.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        refuse(name, "an integer scalar", value)
+    number = jnp.asarray(value, jnp.int32)
+    return number, (number >= 1) & (number <= most)
+
+
+def _indexed_normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Draw standard normals, the one at index (i, j, …) from `key` folded with i, then j, … ."""
+    if not shape:
+        return jax.random.normal(key, (), dtype)
+    draw = lambda i: _indexed_normal(jax.random.fold_in(key, i), shape[1:], dtype)  # noqa: E731
+    return jax.vmap(draw)(jnp.arange(shape[0], dtype=jnp.int32))
+
+
+def _live_units(
+    widths: Int[Array, " depth"], depth: Int[Array, ""], sizes: tuple[int, ...]
+) -> Bool[Array, "depth hidden"]:
+    layers = jnp.arange(widths.shape[0], dtype=jnp.int32)[:, None] < depth
+    units = jnp.arange(max(sizes[1:-1]), dtype=jnp.int32)[None, :] < widths[:, None]
+    return layers & units
+
+
+@partial(jax.jit, static_argnames="sizes")
+def _draw(
+    key: PRNGKeyArray,
+    widths: Int[Array, " depth"],
+    depth: Int[Array, ""],
+    weight_gain: Float[Array, ""],
+    bias_std: Float[Array, ""],
+    sizes: tuple[int, ...],
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Draw (weight_in, weights, weight_out, biases, bias_out); compiled, for it is many small steps."""
+    units, layers, dtype = max(sizes[1:-1]), len(sizes) - 2, weight_gain.dtype
+    live = _live_units(widths, depth, sizes)
+    key_weight, key_bias = jax.random.split(key)
+    scale = jnp.sqrt(weight_gain / widths.astype(dtype))  # of the weights that read a layer
+
+    def draw(layer: Any, rows: int, columns: int) -> Array:
+        return _indexed_normal(jax.random.fold_in(key_weight, layer), (rows, columns), dtype)
+
+    first = draw(0, units, sizes[0]) * jnp.sqrt(weight_gain / sizes[0])
+    weight_in = jnp.where(live[0][:, None], first, 0)
+    inner = jnp.arange(1, layers, dtype=jnp.int32)
+    between = jax.vmap(lambda layer: draw(layer, units, units))(inner) * scale[:-1, None, None]
+    weights = jnp.where(live[1:, :, None] & live[:-1, None, :], between, 0)
+    last = depth - 1
+    out = draw(depth, sizes[-1], units) * scale[last]
+    weight_out = jnp.where(live[last][None, :], out, 0)
+    biases = jnp.where(live, bias_std * _indexed_normal(key_bias, (layers, units), dtype), 0)
+    bias_out = bias_std * _indexed_normal(jax.random.fold_in(key_bias, depth), sizes[-1:], dtype)
+    return weight_in, weights, weight_out, biases, bias_out

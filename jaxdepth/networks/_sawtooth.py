@@ -1,0 +1,136 @@
+"""Telgarsky's sawtooth: the deep network that oscillates exponentially often."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth.networks._affine import AffineLayer, affine_layer
+
+
+def _triangle(z: Float[Array, ""], teeth: int) -> Float[Array, ""]:
+    """Evaluate the (teeth, [0, 1])-triangle, 0 outside [0, 1].
+
+    With s teeth there are 2s pieces of slope ±2s; each ReLU turns the slope round:
+        relu(2s·relu(z) + Σ_{1≤j<2s} (−1)^j · 4s·relu(z − j/(2s))).
+    One tooth is the mirror map m(z) = relu(2relu(z) − 4relu(z − ½)).
+    """
+    total = 2 * teeth * jax.nn.relu(z)
+    for j in range(1, 2 * teeth):
+        total = total + (-1) ** j * 4 * teeth * jax.nn.relu(z - j / (2 * teeth))
+    return jax.nn.relu(total)
+
+
+class Sawtooth(eqx.Module):
+    """The `depth`-fold composition of the (teeth, [0, 1])-triangle, a ReLU network with tied weights.
+
+    It crosses ½ exactly (2·teeth)^depth times on [0, 1], so Cr = (2·teeth)^depth + 1: Telgarsky 2016,
+    Corollary 3.14 (`bounds.triangle_count`). As a network it has 2·depth layers of 2·teeth and 1
+    ReLUs in turn. The loop over depth is not unrolled: compile time does not grow with depth.
+
+    Attributes:
+        depth: how many triangles are composed.
+        teeth: how many teeth one triangle has.
+        max_depth: None, or the static length of the loop.
+
+    Args:
+        depth: an integer ≥ 1. It may be traced: `jax.vmap` over thousands of depths compiles once.
+            A traced depth allows forward-mode derivatives only, unless `max_depth` is given.
+        teeth: a Python int ≥ 1.
+        max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this length,
+            safe for reverse mode. A traced depth beyond it gives NaN.
+
+    Example:
+        >>> float(Sawtooth(2)(0.125))
+        0.5
+    """
+
+    depth: Int[Array | np.ndarray, ""]
+    teeth: int = eqx.field(static=True)
+    max_depth: int | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        depth: int | Int[Array, ""],
+        *,
+        teeth: int = 1,
+        max_depth: int | None = None,
+    ) -> None:
+        self.teeth = check_integer("teeth", teeth, 1)
+        self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
+        if is_traced(depth):
+            if jnp.shape(depth) or not jnp.issubdtype(jnp.result_type(depth), jnp.integer):
+                refuse("depth", "an integer scalar", depth)
+            self.depth = jnp.asarray(depth, jnp.int32)
+            return
+        if isinstance(depth, (jax.Array, np.ndarray)) and depth.ndim == 0:
+            depth = depth.item()
+        most = np.iinfo(np.int32).max if max_depth is None else self.max_depth
+        self.depth = np.asarray(check_integer("depth", depth, 1, most), np.int32)
+
+    def __call__(self, x: Float[Array, ""]) -> Float[Array, ""]:
+        """Evaluate at one real number; the dtype follows `x`."""
+        x = jnp.asarray(x)
+        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+        if self.max_depth is None:
+            # A concrete depth makes a loop of known length, which reverse mode can walk back.
+            depth = self.depth if is_traced(self.depth) else int(self.depth)
+            return jax.lax.fori_loop(0, depth, lambda _, z: _triangle(z, self.teeth), x)
+
+        def layer(z: Array, index: Array) -> tuple[Array, None]:
+            return jnp.where(index < self.depth, _triangle(z, self.teeth), z), None
+
+        z, _ = jax.lax.scan(layer, x, jnp.arange(self.max_depth, dtype=jnp.int32))
+        return jnp.where(self.depth <= self.max_depth, z, jnp.nan)
+
+    def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the 2·depth ReLU layers, in float64; the depth must be concrete."""
+        if is_traced(self.depth):
+            refuse("depth", "concrete to list affine layers", self.depth, "Call outside jit and vmap.")
+        pieces = 2 * self.teeth
+        offsets = np.arange(pieces) / pieces
+        turns = 2.0 * pieces * (-1.0) ** np.arange(pieces)
+        turns[0] = pieces
+        first = affine_layer(np.ones((pieces, 1)), -offsets, 0.0)
+        second = affine_layer(turns[None, :], np.zeros(1), 0.0)
+        return (first, second) * int(self.depth)
+
+    def resolves(
+        self,
+        num_points: int,
+        interval: tuple[Float[Array, ""], Float[Array, ""]],
+        level: Float[Array, ""],
+    ) -> Bool[Array, ""]:
+        """Say whether a uniform grid provably shows every label interval of 1[f ≥ level].
+
+        The interior label intervals have width w ≥ 2·min(level, 1 − level)·(2s)^(−depth). Let the
+        grid's points be at most h + u apart, u being the rounding of a point. One triangle is
+        computed to within e₀ = 16(s+1)³ε, so that a label is right farther than δ = e₀/(2s − 1)
+        from a crossing (the errors of later layers are worth geometrically less in x); m itself, of
+        one tooth, is computed without any rounding, so δ = 0 there.
+          - h + u + 2δ < w puts a rightly labelled point into every interval, and h − u > 2δ leaves
+            at most one doubtful point at each crossing, which can only move it: the count is right.
+          - On [0, 1], at level ½ and with 2^p intervals, p ≥ depth, the points of m^depth include
+            every foot and every peak, computed exactly: right also where w = h.
+        """
+        start, end = interval
+        dtype = jnp.result_type(level)
+        eps = float(jnp.finfo(dtype).eps)
+        spacing = (end - start) / (num_points - 1)
+        rounding = eps * jnp.maximum(jnp.abs(start), jnp.abs(end))
+        doubtful = 0.0 if self.teeth == 1 else 16 * (self.teeth + 1) ** 3 * eps / (2 * self.teeth - 1)
+        folds = jnp.asarray(self.depth).astype(dtype)
+        width = 2 * jnp.minimum(level, 1 - level) * jnp.asarray(2.0 * self.teeth, dtype) ** -folds
+        margin = 1 - 64 * eps  # the rounding of the four lines above, generously
+        generic = (spacing + rounding + 2 * doubtful < width * margin) & (
+            (spacing - rounding) * margin > 2 * doubtful
+        )
+        exponent = (num_points - 1).bit_length() - 1
+        if self.teeth > 1 or num_points - 1 != 2**exponent or exponent > jnp.finfo(dtype).nmant:
+            return generic
+        dyadic = (start == 0) & (end == 1) & (level == 0.5) & (jnp.asarray(self.depth) <= exponent)
+        return generic | dyadic
