@@ -1,0 +1,214 @@
+"""The command line: `python -m experiments list | run | check | plot | report`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments._config import UsageError, split
+
+if TYPE_CHECKING:
+    from experiments._runner import Choice, Judged, Stored
+
+# JAX and matplotlib take seconds to import: only what needs them imports them, within its function,
+# and after the arguments have been read.
+
+
+def main(argv: Sequence[str] | None = None, package: str = "experiments") -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments; the process's own by default.
+        package: where experiments are looked for.
+
+    Returns:
+        0: well. 1: a claim fails, or an experiment broke. 2: bad usage, or nothing stored.
+        130: interrupted; what was finished is kept.
+    """
+    try:
+        options = _parser(discover(package)).parse_args(argv)
+        return int(options.act(options, package))
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nInterrupted. Finished parts are kept; the same command (without --fresh) resumes.",
+            file=sys.stderr,
+        )
+        return 130
+    except ModuleNotFoundError as error:
+        if error.name not in ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "matplotlib"):
+            raise
+        print(
+            f'error: {error.name} is not installed here: pip install -e ".[experiments]", '
+            "or `python3 run.py`, which sets everything up.",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def discover(package: str = "experiments") -> dict[str, str]:
+    """Return every experiment's name and its docstring's first line, importing none of them."""
+    spec = find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    paths = sorted(path for folder in folders for path in Path(folder).glob("[!_]*.py"))
+    return {path.stem: _first_line(path) for path in paths}
+
+
+def _first_line(path: Path) -> str:
+    return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+
+
+def _parser(experiments: dict[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    choosing = argparse.ArgumentParser(add_help=False)
+    choosing.add_argument("names", nargs="*", metavar="NAME", help="experiments; all by default")
+    form = choosing.add_mutually_exclusive_group()
+    for name, text in (
+        ("quick", "minutes on a laptop (the default)"),
+        ("full", "the paper's sizes"),
+    ):
+        form.add_argument(f"--{name}", action="store_const", const=name, dest="form", help=text)
+    choosing.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one field of the experiment's Config; may be repeated",
+    )
+    choosing.add_argument("--out", type=Path, default=Path("results"), metavar="DIR")
+    choosing.add_argument(
+        "--data",
+        metavar="DIR",
+        help="the data's directory, for experiments that read one (or the variable JAXDEPTH_DATA)",
+    )
+
+    def command(name: str, act: object, text: str) -> argparse.ArgumentParser:
+        parents = [] if name == "list" else [choosing]
+        one = commands.add_parser(name, help=text, description=text, parents=parents)
+        one.set_defaults(act=act, experiments=experiments)
+        return one
+
+    command("list", _list, "name the experiments and what each claims")
+    run = command("run", _run, "compute, judge the claims, draw the figures, write the report")
+    run.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="use what is stored of the same configuration and program (the default)",
+    )
+    run.add_argument("--fresh", action="store_false", dest="resume", help="the same as --no-resume")
+    command("check", _check, "judge the claims of stored results; exit 1 when one fails")
+    command("plot", _plot, "draw the figures of stored results")
+    command("report", _report, "write OUT/report.html from stored results")
+    return parser
+
+
+def _list(options: argparse.Namespace, package: str) -> int:
+    del package
+    width = max(map(len, options.experiments), default=0)
+    for name, line in options.experiments.items():
+        print(f"{name:{width}}  {line}")
+    return 0
+
+
+def _run(options: argparse.Namespace, package: str) -> int:
+    names, choice = _chosen(options)
+    from experiments import _runner
+    from experiments._store import open_directory
+
+    out = open_directory(options.out)
+    modules = _runner.load(package, names)
+    _runner.cache_compilations(out)
+    finished, whole = _runner.run(modules, choice, out, resume=options.resume)
+    judged = [_runner.judge(one) for one in finished]
+    _runner.tell(judged)
+    everything = _runner.load(package, list(options.experiments))
+    stored, missing = _runner.collect(everything, _runner.NEWEST, out)
+    drawn = _publish([_runner.judge(one) for one in stored], missing, out)
+    return 0 if whole and drawn and all(one.holds for one in judged) else 1
+
+
+def _check(options: argparse.Namespace, package: str) -> int:
+    from experiments import _runner
+
+    stored, missing = _stored(options, package)
+    judged = [_runner.judge(one) for one in stored]
+    _runner.tell(judged)
+    if missing:
+        raise UsageError(_nothing(missing, options.out))
+    return 0 if all(one.holds for one in judged) else 1
+
+
+def _plot(options: argparse.Namespace, package: str) -> int:
+    stored, _ = _stored(options, package)
+    from experiments._report import draw
+
+    for one in stored:
+        print(*draw(one), sep="\n")
+    return 0
+
+
+def _report(options: argparse.Namespace, package: str) -> int:
+    from experiments._runner import judge
+
+    stored, missing = _stored(options, package)
+    return 0 if _publish([judge(one) for one in stored], missing, options.out) else 1
+
+
+def _publish(judged: list[Judged], missing: list[str], out: Path) -> bool:
+    from experiments._report import write
+
+    page, drawn = write(judged, missing, out)
+    print(f"\nThe report: {page}")
+    return drawn
+
+
+def _stored(options: argparse.Namespace, package: str) -> tuple[list[Stored], list[str]]:
+    names, choice = _chosen(options)
+    from experiments import _runner
+
+    stored, missing = _runner.collect(_runner.load(package, names), choice, options.out)
+    if not stored:
+        raise UsageError(_nothing(missing, options.out))
+    return stored, missing
+
+
+def _nothing(missing: list[str], out: Path) -> str:
+    return (
+        f"nothing is stored in {str(out)!r} for {', '.join(missing)}. "
+        f"Compute it: python -m experiments run {' '.join(missing)}"
+    )
+
+
+def _chosen(options: argparse.Namespace) -> tuple[list[str], Choice]:
+    unknown = [name for name in options.names if name not in options.experiments]
+    if unknown:
+        raise UsageError(
+            f"no experiment is called {', '.join(unknown)}. "
+            f"There are: {', '.join(options.experiments)}."
+        )
+    settings = dict(map(split, options.set))
+    data = options.data or os.environ.get("JAXDEPTH_DATA")
+    if data and not Path(data).is_dir():
+        raise UsageError(
+            f"`--data` (or JAXDEPTH_DATA) must be a directory that exists; got {data!r}."
+        )
+    from experiments._runner import Choice
+
+    explicit = bool(options.form or settings or options.data)
+    where = str(Path(data).resolve()) if data else None
+    names = list(dict.fromkeys(options.names)) or list(options.experiments)
+    return names, Choice(options.form or "quick", settings, where, explicit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

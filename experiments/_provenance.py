@@ -1,0 +1,157 @@
+"""What a result depends on, hashed into its address, and where it came from, written beside it."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import datetime
+import hashlib
+import inspect
+import json
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import jaxdepth
+
+_PRESENTATION = frozenset({"claims", "check", "plot", "QUICK", "FULL"})
+_VERSIONS = ("jax", "jaxlib", "numpy", "equinox", "optax")
+
+
+def identity(name: str, module: ModuleType, config: Any) -> dict[str, Any]:
+    """Return all that can change an experiment's arrays.
+
+    The configuration alone would answer an edited program with the old program's numbers, and
+    mix parts of the two when it resumes. So the sources are in it: the library's, and the
+    experiment's less what only presents (claims, check, plot), for mending a figure must not cost a
+    recomputation. Data count by content, for a path is no identity. JAX's version, backend and
+    precision are in it because they move the last bits.
+    """
+    return {
+        "experiment": name,
+        "config": _plain(config),
+        "data": _data(getattr(config, "data", None)),
+        "source": _source(module),
+        "library": f"{jaxdepth.__version__}+{_library()}",
+        "jax": jax.__version__,
+        "backend": jax.default_backend(),
+        "float": _default_float(),
+    }
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Return the address of an identity: 16 hexadecimal digits."""
+    return _sha(json.dumps(identity, sort_keys=True).encode())
+
+
+def is_stale(module: ModuleType, manifest: dict[str, Any]) -> bool:
+    """Whether the program has changed since the manifest's results were computed."""
+    then = manifest["identity"]
+    return (then["source"], then["library"]) != (
+        _source(module),
+        f"{jaxdepth.__version__}+{_library()}",
+    )
+
+
+def manifest(
+    identity: dict[str, Any], config: Any, form: str, parts: dict[str, float], seconds: float
+) -> dict[str, Any]:
+    """Describe a finished run.
+
+    Args:
+        identity: from `identity`.
+        config: the experiment's configuration.
+        form: "quick", "full", or either with the words "with changes".
+        parts: seconds that each part cost when it was computed.
+        seconds: those of the whole run, parts fetched from the store included.
+    """
+    device = jax.devices()[0]
+    return {
+        "experiment": identity["experiment"],
+        "form": form,
+        "config": dataclasses.asdict(config),
+        "seed": getattr(config, "seed", None),
+        "identity": identity,
+        "hash": digest(identity),
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "parts": {part: round(cost, 3) for part, cost in parts.items()},
+        "versions": {
+            "python": platform.python_version(),
+            "jaxdepth": jaxdepth.__version__,
+            **{package: metadata.version(package) for package in _VERSIONS},
+        },
+        "backend": jax.default_backend(),
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "precision": f"{_default_float()} by default; exact and certified verbs in float64",
+    }
+
+
+def _default_float() -> str:
+    return jnp.result_type(float).name
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    fields = dataclasses.asdict(config)
+    return {**fields, "data": None} if "data" in fields else fields
+
+
+def _data(folder: str | None) -> str | None:
+    if folder is None:
+        return None
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    return _sha(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
+
+
+def _source(module: ModuleType) -> str:
+    tree = ast.parse(inspect.getsource(module))
+    tree.body = [node for node in tree.body if not _defines(node) & _PRESENTATION]
+    return _sha(ast.unparse(tree).encode())
+
+
+def _defines(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {target.id for target in targets if isinstance(target, ast.Name)}
+        case _:
+            return set()
+
+
+def _library() -> str:
+    root = Path(inspect.getfile(jaxdepth)).parent
+    return _sha(*(path.read_bytes() for path in sorted(root.rglob("*.py"))))
+
+
+def _sha(*chunks: bytes) -> str:
+    whole = hashlib.sha256()
+    for chunk in chunks:
+        whole.update(len(chunk).to_bytes(8, "big") + chunk)
+    return whole.hexdigest()[:16]
+
+
+def _commit() -> str | None:
+    """Return the checkout's commit, "+changes" where files differ from it; None outside of git."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return None  # installed into somebody else's repository: their commit is not ours
+        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,47 @@
+"""The claims table, for a terminal of any width."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+
+from experiments._contract import Claim
+
+HEADINGS = ("claim", "source", "predicted", "measured", "grade", "verdict")
+_NARROWEST = 9
+
+
+def verdict(row: Claim) -> str:
+    """Return the verdict in a word."""
+    return "holds" if row.holds else "FAILS"
+
+
+def cells(row: Claim) -> tuple[str, ...]:
+    """Return a claim's cells, in the order of `HEADINGS`."""
+    return (row.claim, row.source, row.predicted, row.measured, row.grade, verdict(row))
+
+
+def table(claims: list[Claim], width: int) -> str:
+    """Lay claims out in columns, cells wrapped so that lines keep to `width` where they can."""
+    rows = [HEADINGS, *map(cells, claims)]
+    widths = _widths([max(map(len, column)) for column in zip(*rows, strict=True)], width)
+    lines = [_row(row, widths) for row in rows]
+    rule = "  ".join("-" * column for column in widths)
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _widths(wanted: list[int], width: int) -> list[int]:
+    """Take from the widest column until all fit: short columns keep their width."""
+    widths = list(wanted)
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _row(row: tuple[str, ...], widths: list[int]) -> str:
+    wrapped = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+    lines = itertools.zip_longest(*wrapped, fillvalue="")
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
