@@ -1,0 +1,116 @@
+"""The end-to-end rule as an optax transformation: depth without the layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxdepth._misc import check_finite, is_traced, refuse
+from jaxdepth.dynamics._end_to_end import Depth, end_to_end
+
+
+def _is_matrix(leaf: Any) -> bool:
+    return jnp.ndim(leaf) == 2
+
+
+def scale_by_end_to_end(
+    depth: Depth, *, rank_tol: float | None = None
+) -> optax.GradientTransformation:
+    """Replace each matrix's gradient G at W by P_W[G], as `depth` balanced layers would.
+
+    Leaves that are not two-dimensional pass unchanged. A matrix at 0 stays there for depth above 1:
+    start near 0, not at it.
+
+    Args:
+        depth: N ≥ 1, an integer or real number, static or traced.
+        rank_tol: as in `end_to_end`.
+
+    Returns:
+        An optax transformation whose `update` needs `params`.
+
+    Raises:
+        ValueError: depth below 1; in `update`, no `params`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> rule = scale_by_end_to_end(2)
+        >>> W, G = jnp.array([[3.0, 4.0]]), jnp.array([[1.0, 0.0]])
+        >>> updates, _ = rule.update(G, rule.init(W), W)
+        >>> print(updates.round(4))  # ‖w‖(g + Pr_w g)
+        [[6.8 2.4]]
+
+    Reference: Arora, Cohen & Hazan (2018), Theorem 1.
+    """
+    _check_depth(depth)
+
+    def update(
+        updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.EmptyState]:
+        if params is None:
+            refuse("params", "given to `update`", None, "Call `update(grads, state, params)`.")
+        preconditioned = jax.tree.map(
+            lambda G, W: end_to_end(W, G, depth, rank_tol=rank_tol) if _is_matrix(W) else G,
+            updates,
+            params,
+        )
+        return preconditioned, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+def end_to_end_sgd(
+    learning_rate: optax.ScalarOrSchedule,
+    depth: Depth,
+    weight_decay: float | Float[Array, ""] = 0.0,
+) -> optax.GradientTransformation:
+    """Descend on W as gradient descent on `depth` balanced layers would: W ← (1−ηλN)W − η·P_W[G].
+
+    Args:
+        learning_rate: η, a number or an optax schedule.
+        depth: N ≥ 1, an integer or real number, static or traced.
+        weight_decay: λ of each layer; a matrix decays by ηλN, any other leaf, which stands for
+            itself alone, by ηλ.
+
+    Returns:
+        An optax transformation, within O(η) of descent on balanced layers at fixed time.
+
+    Raises:
+        ValueError: depth below 1, a decay that is negative or not finite.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxdepth.dynamics import descend
+        >>> start, settings = jnp.array([[0.1, 0.0]]), {"learning_rate": 0.05, "depth": 2}
+        >>> run = descend(start, lambda W: ((W - 1.0) ** 2).sum(), end_to_end_sgd, 300,
+        ...               hyperparameters=settings, record_every=300)
+        >>> run.model.round(3).tolist()
+        [[1.0, 1.0]]
+
+    Reference: Arora, Cohen & Hazan (2018), Theorem 1 and equation 10.
+    """
+    _check_depth(depth)
+    check_finite("weight_decay", weight_decay)
+    if not is_traced(weight_decay) and weight_decay < 0:
+        refuse("weight_decay", "at least 0", weight_decay)
+
+    def matrices(tree: Any) -> Any:
+        return jax.tree.map(_is_matrix, tree)
+
+    def others(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: not _is_matrix(leaf), tree)
+
+    return optax.chain(
+        scale_by_end_to_end(depth),
+        optax.add_decayed_weights(weight_decay * depth, matrices),
+        optax.add_decayed_weights(weight_decay, others),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def _check_depth(depth: Any) -> None:
+    if jnp.ndim(depth) != 0 or not (is_traced(depth) or 1 <= depth < float("inf")):
+        refuse("depth", "a number, at least 1 and finite", depth)

@@ -1,0 +1,192 @@
+"""Deep linear networks: a matrix written as a product of N, and the balance of its factors."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
+
+_dot = functools.partial(jnp.matmul, precision="highest")
+
+
+class DeepLinear(eqx.Module):
+    """The linear network x ↦ W_N ⋯ W_1 x.
+
+    With init `"balanced"` an end-to-end matrix with N(0, scale²) entries is drawn and split so that
+    W_{j+1}ᵀW_{j+1} = W_jW_jᵀ to rounding: the hypothesis of Theorem 1. A hidden layer narrower than
+    min(n_0, n_N) cannot carry every rank: the end-to-end matrix is then the best approximation of
+    the draw whose rank is the least width. With init `"gaussian"` every entry of every layer is
+    N(0, scale²), and balance holds only in the limit of a small scale.
+
+    Attributes:
+        layers: W_1, …, W_N; W_j has shape (n_j, n_{j-1}).
+
+    Args:
+        sizes: (n_0, n_1, …, n_N): input, hidden widths, output.
+        init: "balanced" or "gaussian".
+        scale: the standard deviation above, positive; may be traced.
+        key: random key. The draws have the default float dtype, that of `jax.config`.
+
+    Raises:
+        ValueError: fewer than two sizes, a size below 1, an unknown init, a scale that is not
+            positive and finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> net = DeepLinear((3, 4, 2), scale=0.5, key=jax.random.key(0))
+        >>> [W.shape for W in net.layers], net(jnp.ones(3)).shape
+        ([(4, 3), (2, 4)], (2,))
+        >>> bool(abs(net.imbalance()[0]).max() < 1e-5)
+        True
+
+    Reference: Arora, Cohen & Hazan, *On the Optimization of Deep Networks* (2018), section 5;
+    Arora, Cohen, Golowich & Hu (2019), Procedure 1, for the balanced draw.
+    """
+
+    layers: tuple[Float[Array, "_ _"], ...]
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        init: Literal["balanced", "gaussian"] = "balanced",
+        scale: float | Float[Array, ""] = 1e-2,
+        key: PRNGKeyArray,
+    ) -> None:
+        sizes = _check_sizes(sizes)
+        check_finite("scale", scale)
+        if not is_traced(scale) and not scale > 0:
+            refuse("scale", "positive", scale, "Zero is a fixed point of every depth above 1.")
+        if init == "balanced":
+            draw = scale * _normal(key, (sizes[-1], sizes[0]))
+            self.layers = _balanced_factors(draw, sizes)
+        elif init == "gaussian":
+            keys = jax.random.split(key, len(sizes) - 1)
+            shapes = zip(sizes[1:], sizes[:-1], strict=True)
+            self.layers = tuple(
+                scale * _normal(key, shape) for key, shape in zip(keys, shapes, strict=True)
+            )
+        else:
+            refuse("init", "'balanced' or 'gaussian'", init)
+
+    @classmethod
+    def balanced_from(cls, W: Float[Array, "out in_"], depth: int) -> DeepLinear:
+        """Write `W` as a balanced product of `depth` factors, hidden widths min(n_0, n_N).
+
+        With W = UΣVᵀ: W_1 = Σ^{1/N}Vᵀ, W_j = Σ^{1/N}, W_N = UΣ^{1/N}.
+
+        Args:
+            W: the end-to-end matrix, shape (out, in).
+            depth: N, at least 1; one factor is W itself, untouched.
+
+        Returns:
+            A `DeepLinear` whose product is W to rounding, of W's dtype.
+
+        Raises:
+            ValueError: W not a float matrix or not finite, depth below 1.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> net = DeepLinear.balanced_from(jnp.array([[3.0, 4.0]]), 2)
+            >>> [round(float(jnp.linalg.norm(W)) ** 2, 4) for W in net.layers]
+            [5.0, 5.0]
+        """
+        W = jnp.asarray(W)
+        if W.ndim != 2 or 0 in W.shape or not jnp.issubdtype(W.dtype, jnp.floating):
+            refuse("W", "a non-empty float matrix", f"{W.dtype}{W.shape}")
+        check_finite("W", W)
+        depth = check_integer("depth", depth, 1)
+        out_size, in_size = W.shape
+        sizes = (in_size, *(min(W.shape),) * (depth - 1), out_size)
+        skeleton = eqx.filter_eval_shape(cls, sizes, init="gaussian", key=jax.random.key(0))
+        return eqx.tree_at(lambda net: net.layers, skeleton, _balanced_factors(W, sizes))
+
+    def __call__(self, x: Float[Array, " in_"]) -> Float[Array, " out"]:
+        """Return W_N ⋯ W_1 x for one example."""
+        for W in self.layers:
+            x = _dot(W, x)
+        return x
+
+    def end_to_end(self) -> Float[Array, "out in_"]:
+        """Return W_e = W_N ⋯ W_1, of shape (n_N, n_0).
+
+        The product is taken from the smaller end, where the intermediates are smallest: a network
+        of one output never multiplies two square matrices.
+        """
+        if self.layers[-1].shape[0] <= self.layers[0].shape[1]:
+            return functools.reduce(_dot, self.layers[::-1])
+        return functools.reduce(lambda product, W: _dot(W, product), self.layers)
+
+    def imbalance(self) -> tuple[Float[Array, "_ _"], ...]:
+        """Return D_1, …, D_{N-1}, all zero where the layers are balanced: see `imbalance`."""
+        return imbalance(self.layers)
+
+
+def imbalance(layers: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"], ...]:
+    """Return the conserved matrices D_j = W_{j+1}ᵀW_{j+1} − W_jW_jᵀ, j = 1, …, N−1.
+
+    Gradient flow keeps each D_j; a step of gradient descent at rate η with weight decay λ makes it
+    D_j⁺ = (1−ηλ)²D_j + η²(∇_{j+1}ᵀ∇_{j+1} − ∇_j∇_jᵀ), exactly.
+
+    Args:
+        layers: W_1, …, W_N, W_j of shape (n_j, n_{j-1}).
+
+    Returns:
+        One (n_j, n_j) matrix for each neighbouring pair; none for a single layer.
+
+    Raises:
+        ValueError: neighbouring shapes that cannot be multiplied.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> imbalance((jnp.array([[3.0]]), jnp.array([[5.0]])))[0].tolist()
+        [[16.0]]
+
+    Reference: Arora, Cohen & Hazan (2018), proof of Theorem 1; the discrete law is derived by
+    expanding the step, whose cross terms cancel because W_{j+1}ᵀ∇_{j+1} = ∇_jW_jᵀ.
+    """
+    for below, above in itertools.pairwise(layers):
+        if below.ndim != 2 or above.ndim != 2 or above.shape[1] != below.shape[0]:
+            refuse("layers", "matrices (n_j, n_{j-1}) in order", [W.shape for W in layers])
+    return tuple(
+        _dot(above.T, above) - _dot(below, below.T) for below, above in itertools.pairwise(layers)
+    )
+
+
+def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    checked = tuple(check_integer(f"sizes[{j}]", size, 1) for j, size in enumerate(sizes))
+    if len(checked) < 2:
+        refuse("sizes", "(input, …, output), two sizes at least", checked)
+    return checked
+
+
+def _normal(key: PRNGKeyArray, shape: tuple[int, int]) -> Float[Array, "rows columns"]:
+    """Draw flat and reshape: the same numbers as a matrix draw, a fraction of its compile time."""
+    return jax.random.normal(key, (shape[0] * shape[1],)).reshape(shape)
+
+
+def _balanced_factors(
+    W: Float[Array, "out in_"], sizes: tuple[int, ...]
+) -> tuple[Float[Array, "_ _"], ...]:
+    depth, rank = len(sizes) - 1, min(sizes)
+    if depth == 1:
+        return (W,)
+    U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
+    # Σ^{1/N} in the leading corner of every factor: the products Σ^{2/N} on the two sides of a
+    # hidden layer are then one matrix, and only the orthonormality of U and V costs rounding.
+    root = sigma[:rank] ** (1 / depth)
+    hidden = [
+        jnp.zeros((rows, columns), W.dtype).at[:rank, :rank].set(jnp.diag(root))
+        for rows, columns in zip(sizes[2:-1], sizes[1:-2], strict=True)
+    ]
+    first = jnp.zeros((sizes[1], sizes[0]), W.dtype).at[:rank].set(root[:, None] * Vt[:rank])
+    last = jnp.zeros((sizes[-1], sizes[-2]), W.dtype).at[:, :rank].set(U[:, :rank] * root[None])
+    return (first, *hidden, last)
