@@ -195,9 +195,8 @@ def _rule(
 
 def _apply(split: _Split, M: Array, beyond: Array, N: Array) -> Float[Array, "m n"]:
     s = split.sigma
-    return split.out(
-        _kernel(s[:, None], s[None], N) * M, _kernel(s, jnp.zeros_like(s), N)[:, None] * beyond
-    )
+    K, c = _kernel(s[:, None], s[None], N), _kernel(s, jnp.zeros_like(s), N)
+    return split.out(K * M, c[:, None] * beyond)
 
 
 # The derivative in W (Daleckii-Krein). As a function of A = WWᵀ and B = WᵀW, with x = σ^{2/N},

@@ -70,9 +70,9 @@ def momentum_form(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> form = momentum_form(jnp.array([2.0]), 1.0, jnp.array([[1.0], [1.0]]), 0.1)
-        >>> print(form.w[:, 0])  # w₁: 2, 1.9, 1.82; ω: 1, .8, .61
-        [2.     1.52   1.1102]
+        >>> form = momentum_form(jnp.array([2.0]), 1.0, jnp.array([[1.0], [1.0]]), 0.25)
+        >>> form.w[:, 0].tolist()  # w₁ is 2, 7/4, 13/8 and ω is 1, 1/2, 1/16
+        [2.0, 0.875, 0.1015625]
 
     Reference: Arora, Cohen & Hazan (2018), section 3 and its Observation 1, there up to O(η²).
     """

@@ -2,5 +2,6 @@
 
 from jaxdepth.networks._affine import AffineLayer as AffineLayer
 from jaxdepth.networks._affine import affine_layers as affine_layers
+from jaxdepth.networks._deep_linear import DeepLinear as DeepLinear
 from jaxdepth.networks._mlp import MLP as MLP
 from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth
