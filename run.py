@@ -1,0 +1,245 @@
+"""Set jaxdepth up and run it, on a machine with nothing but Python 3.11 or newer.
+
+    python3 run.py               every experiment in its quick form, and the report
+    python3 run.py test          format, lint, types, and the tests with 64-bit on and off
+    python3 run.py ARGUMENTS     python -m experiments ARGUMENTS (list, run, check, plot, report)
+
+An interpreter that has everything already is used as it is, so no network is needed then. Otherwise
+the packages go into `.venv`, by uv where it is present and by pip where not; later runs find them
+there. Standard library only, and it parses on Python 3.6, so that an old Python gets a clear line.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+OLDEST = (3, 11)
+ROOT = os.path.dirname(os.path.abspath(__file__))
+VENV = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(VENV, *(("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")))
+STAMP = os.path.join(VENV, "jaxdepth-setup")  # what is installed there, or UNFINISHED
+UNFINISHED = "unfinished"
+KEPT = "somebody else's, "
+OPTIONAL = {  # what the tests can do without, and what is then not checked
+    "ruff": "format and lint",
+    "mypy": "types",
+    "beartype": "argument types and shapes at run time",
+}
+TESTS = [  # name, arguments to python, environment
+    ("ruff format", ["-m", "ruff", "format", "--check", "."], {}),
+    ("ruff check", ["-m", "ruff", "check", "."], {}),
+    ("mypy", ["-m", "mypy"], {}),
+    ("pytest, 64-bit on", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "1"}),
+    ("pytest, 64-bit off", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "0"}),
+]
+
+
+def main(arguments):
+    """Do what `arguments` ask; return the exit status."""
+    if sys.version_info < OLDEST:
+        print(
+            f"jaxdepth needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]} "
+            f"({sys.executable}). Run it by a newer one, as in: python3.12 run.py"
+        )
+        return 2
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
+    testing = arguments[:1] == ["test"]
+    extra = "test" if testing else "experiments"
+    try:
+        python = sys.executable if serves(extra) else prepared(extra)
+    except KeyboardInterrupt:
+        print("\nInterrupted; the next run starts the set-up again.")
+        return 130
+    if python is None:
+        return 1
+    if testing:
+        return test(python, arguments[1:])
+    if not arguments or arguments[0].startswith("-"):
+        arguments = ["run", *arguments]  # `run` ends with the report
+    return call([python, "-m", "experiments", *arguments])
+
+
+def test(python, arguments):
+    """Run every check though one fails, tell each with its seconds; `arguments` go to pytest."""
+    floors = requirements("test")
+    here = python == sys.executable
+    missing = [name for name in OPTIONAL if here and lacks(name, floors[name])]
+    outcomes = []
+    for name, command, environment in TESTS:
+        if command[1] in missing:
+            outcomes.append((name, "SKIPPED", 0.0))
+            continue
+        print("\n== " + name, flush=True)
+        start = time.time()
+        command = [python] + command + (arguments if "pytest" in command else [])
+        status = call(command, environment, ROOT)
+        if status == 130:
+            return status
+        outcomes.append((name, "failed" if status else "passed", time.time() - start))
+    print("\n== summary")
+    for name, outcome, seconds in outcomes:
+        print(f"{name:18}  {outcome:7}  {seconds:6.1f} s")
+    for name in missing:
+        print(f"NOT CHECKED: {OPTIONAL[name]}, for this Python {lacks(name, floors[name])}")
+    return int(any(outcome == "failed" for _, outcome, _ in outcomes))
+
+
+def call(command, environment=(), folder=None):
+    """Run a command with the checkout's own jaxdepth first; return its exit status."""
+    path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
+    environment = dict(os.environ, PYTHONPATH=path, **dict(environment))
+    process = subprocess.Popen(command, env=environment, cwd=folder)
+    interrupted = False
+    while True:
+        try:
+            status = process.wait()
+            return 130 if interrupted else status
+        except KeyboardInterrupt:
+            interrupted = True  # the command got the same Ctrl-C, and says what it has kept
+
+
+def requirements(extra):
+    """Return the oldest version asked of every package that `extra` needs, from pyproject.toml."""
+    import tomllib
+
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        project = tomllib.load(file)["project"]
+    lines, extras = list(project["dependencies"]), [extra]
+    while extras:
+        for line in project["optional-dependencies"][extras.pop()]:
+            inner = re.match(r"jaxdepth\[(\w+)\]$", line)
+            (extras if inner else lines).append(inner.group(1) if inner else line)
+    return dict(re.match(r"([\w-]+)>=([\d.]+)$", line).groups() for line in lines)
+
+
+def serves(extra):
+    """Whether this interpreter has all that `extra` needs, but for what the tests can skip."""
+    troubles = [
+        lacks(name, floor) for name, floor in requirements(extra).items() if name not in OPTIONAL
+    ]
+    if any(troubles):
+        print(f"This Python {'; '.join(filter(None, troubles))}.", flush=True)
+    return not any(troubles)
+
+
+def lacks(name, floor):
+    """Say what is wrong with a package here, "" where nothing is."""
+    from importlib import metadata
+
+    if importlib.util.find_spec(name) is None:
+        return "has no " + name
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""  # importable without a record of its version: a source tree on the path
+    old = numbers(version) < numbers(floor)
+    return f"has {name} {version}, and {floor} is needed" if old else ""
+
+
+def numbers(version):
+    """Return the leading numbers of a version, to compare by."""
+    return [int(number) for number in re.match(r"\d+(\.\d+)*", version).group().split(".")]
+
+
+def prepared(extra):
+    """Return the interpreter of a `.venv` that has all that `extra` needs, made where it is not.
+
+    A `.venv` left half made, or made here for another Python, is made again; one that somebody else
+    made, or that is running this, is kept and installed into.
+    """
+    this = version_of(sys.executable)
+    state, found = stamp(), version_of(PYTHON)
+    within = os.path.realpath(sys.prefix) == os.path.realpath(VENV)
+    keep = bool(found) and (within or state == "" or state.startswith(KEPT))
+    mark = KEPT if keep else ""
+    # The test extra holds the experiments' packages too.
+    good = [mark + fingerprint(each, found) for each in (extra, "test")]
+    if state in good and (keep or found == this):
+        return PYTHON
+    uv = shutil.which("uv")
+    if not keep and (found != this or state == UNFINISHED) and not made(this, bare=bool(uv)):
+        return None
+    if not keep:
+        stamp(UNFINISHED)
+    print(f"Installing jaxdepth[{extra}] and what it needs into {VENV} …", flush=True)
+    if not installed(uv, f"{ROOT}[{extra}]"):
+        print(
+            "\nInstalling failed; the installer's reason is above. With a network, run this again. "
+            "Behind a proxy, set HTTPS_PROXY, or PIP_INDEX_URL to a mirror, first. Without a "
+            "network, use an interpreter that has the packages: ITS_PYTHON run.py"
+        )
+        return None
+    stamp(mark + fingerprint(extra, version_of(PYTHON)))
+    return PYTHON
+
+
+def made(this, bare):
+    """Make `.venv` anew, without pip where `bare`; say whether it went."""
+    if not bare and importlib.util.find_spec("ensurepip") is None:
+        print(
+            "This Python cannot make a virtual environment: it has no ensurepip, which Debian and "
+            f"Ubuntu ship apart. Install it (sudo apt install python{this}-venv), or install uv; "
+            "then run this again."
+        )
+        return False
+    print(f"Making {VENV} for Python {this}, once …", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    os.makedirs(VENV)
+    stamp(UNFINISHED)
+    without = ["--without-pip"] if bare else []
+    if subprocess.call([sys.executable, "-m", "venv", *without, VENV]) != 0:
+        print(f"Making {VENV} failed; the reason is above.")
+        return False
+    return True
+
+
+def installed(uv, target):
+    """Install the checkout and its needs into `.venv`, by uv or else by pip; say if it went."""
+    by_uv = [uv, "pip", "install", "--quiet", "--python", PYTHON, "-e", target]
+    if uv and subprocess.call(by_uv) == 0:
+        return True
+    pip = [PYTHON, "-m", "pip", "--disable-pip-version-check"]
+    with open(os.devnull, "wb") as nowhere:
+        if subprocess.call([*pip, "--version"], stdout=nowhere, stderr=nowhere) != 0:
+            subprocess.call([PYTHON, "-m", "ensurepip"], stdout=nowhere)
+    return subprocess.call([*pip, "install", "--quiet", "-e", target]) == 0
+
+
+def fingerprint(extra, version):
+    """Hash what a finished `.venv` depends on."""
+    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
+        text = file.read() + f"\n{extra} {version}".encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+def stamp(text=None):
+    """Read what is written in `.venv` of its state, "" where nothing is; or write it."""
+    if text is not None:
+        with open(STAMP, "w") as file:
+            file.write(text)
+        return text
+    try:
+        with open(STAMP) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def version_of(python):
+    """Return "3.12" for an interpreter that starts and is new enough, None for any other."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2] * (sys.version_info >= (3, 11)))"
+    try:
+        return subprocess.check_output([python, "-c", program]).decode().strip() or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
