@@ -43,8 +43,9 @@ def main(arguments):
     """Do what `arguments` ask; return the exit status."""
     if sys.version_info < OLDEST:
         print(
-            f"jaxdepth needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]} "
-            f"({sys.executable}). Run it by a newer one, as in: python3.12 run.py"
+            f"jaxdepth needs Python {OLDEST[0]}.{OLDEST[1]} or newer; "
+            f"this is {sys.version.split()[0]} ({sys.executable}). "
+            "Run it by a newer one, as in: python3.12 run.py"
         )
         return 2
     if arguments[:1] in (["-h"], ["--help"]):
@@ -53,7 +54,8 @@ def main(arguments):
     testing = arguments[:1] == ["test"]
     extra = "test" if testing else "experiments"
     try:
-        python = sys.executable if serves(extra) else prepared(extra)
+        troubles = shortfall(extra)
+        python = prepared(extra, troubles) if troubles else sys.executable
     except KeyboardInterrupt:
         print("\nInterrupted; the next run starts the set-up again.")
         return 130
@@ -119,14 +121,12 @@ def requirements(extra):
     return dict(re.match(r"([\w-]+)>=([\d.]+)$", line).groups() for line in lines)
 
 
-def serves(extra):
-    """Whether this interpreter has all that `extra` needs, but for what the tests can skip."""
-    troubles = [
-        lacks(name, floor) for name, floor in requirements(extra).items() if name not in OPTIONAL
+def shortfall(extra):
+    """Say what this interpreter lacks of what `extra` needs, but for what the tests can skip."""
+    asked = requirements(extra).items()
+    return [
+        lacks(name, floor) for name, floor in asked if name not in OPTIONAL if lacks(name, floor)
     ]
-    if any(troubles):
-        print(f"This Python {'; '.join(filter(None, troubles))}.", flush=True)
-    return not any(troubles)
 
 
 def lacks(name, floor):
@@ -148,7 +148,7 @@ def numbers(version):
     return [int(number) for number in re.match(r"\d+(\.\d+)*", version).group().split(".")]
 
 
-def prepared(extra):
+def prepared(extra, troubles):
     """Return the interpreter of a `.venv` that has all that `extra` needs, made where it is not.
 
     A `.venv` left half made, or made here for another Python, is made again; one that somebody else
@@ -163,6 +163,7 @@ def prepared(extra):
     good = [mark + fingerprint(each, found) for each in (extra, "test")]
     if state in good and (keep or found == this):
         return PYTHON
+    print(f"This Python {', '.join(troubles)}.", flush=True)
     uv = shutil.which("uv")
     if not keep and (found != this or state == UNFINISHED) and not made(this, bare=bool(uv)):
         return None
