@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import equinox as eqx
@@ -221,23 +221,31 @@ def _draw(
     bias_std: Float[Array, ""],
     sizes: tuple[int, ...],
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Draw (weight_in, weights, weight_out, biases, bias_out); compiled, for it is many small steps."""
+    """Draw (weight_in, weights, weight_out, biases, bias_out); compiled, for it is many small steps.
+
+    The number at (layer, unit, input) is the standard normal of `key` folded with these three; the
+    bias stands at input 0, so a unit is a row [bias, weights]. The output layer has index `depth`.
+    """
     units, layers, dtype = max(sizes[1:-1]), len(sizes) - 2, weight_gain.dtype
+    blocks = [(1, units, 1 + sizes[0]), (layers - 1, units, 1 + units), (1, sizes[-1], 1 + units)]
+    index = [np.indices(shape, np.int32).reshape(3, -1) for shape in blocks]
+    index[1][0] += 1
+    outmost = jnp.full(index[2].shape[1], depth, jnp.int32)
+    layer = jnp.concatenate([index[0][0], index[1][0], outmost])
+    unit, source = np.concatenate(index, axis=1)[1:]
+
+    def normal(*place: Array) -> Array:
+        return jax.random.normal(reduce(jax.random.fold_in, place, key), (), dtype)
+
+    flat = jnp.split(jax.vmap(normal)(layer, unit, source), np.cumsum([i.shape[1] for i in index])[:-1])
+    first, between, last = (rows.reshape(shape) for rows, shape in zip(flat, blocks, strict=True))
+
     live = _live_units(widths, depth, sizes)
-    key_weight, key_bias = jax.random.split(key)
     scale = jnp.sqrt(weight_gain / widths.astype(dtype))  # of the weights that read a layer
-
-    def draw(layer: Any, rows: int, columns: int) -> Array:
-        return _indexed_normal(jax.random.fold_in(key_weight, layer), (rows, columns), dtype)
-
-    first = draw(0, units, sizes[0]) * jnp.sqrt(weight_gain / sizes[0])
-    weight_in = jnp.where(live[0][:, None], first, 0)
-    inner = jnp.arange(1, layers, dtype=jnp.int32)
-    between = jax.vmap(lambda layer: draw(layer, units, units))(inner) * scale[:-1, None, None]
-    weights = jnp.where(live[1:, :, None] & live[:-1, None, :], between, 0)
-    last = depth - 1
-    out = draw(depth, sizes[-1], units) * scale[last]
-    weight_out = jnp.where(live[last][None, :], out, 0)
-    biases = jnp.where(live, bias_std * _indexed_normal(key_bias, (layers, units), dtype), 0)
-    bias_out = bias_std * _indexed_normal(jax.random.fold_in(key_bias, depth), sizes[-1:], dtype)
-    return weight_in, weights, weight_out, biases, bias_out
+    fan_in = jnp.sqrt(weight_gain / sizes[0])
+    weight_in = jnp.where(live[0][:, None], fan_in * first[0, :, 1:], 0)
+    connected = live[1:, :, None] & live[:-1, None, :]
+    weights = jnp.where(connected, scale[:-1, None, None] * between[:, :, 1:], 0)
+    weight_out = jnp.where(live[depth - 1][None, :], scale[depth - 1] * last[0, :, 1:], 0)
+    biases = bias_std * jnp.concatenate([first[:, :, 0], between[:, :, 0]])
+    return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[0, :, 0]

@@ -1,0 +1,42 @@
+"""The answer to every count, and how far to trust it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Int
+
+
+class CountResult(eqx.Enumeration):
+    """What a count is worth."""
+
+    exact = "exact: `value` is the crossing number"
+    certified = "certified: `value` is proven by outward-rounded intervals"
+    lower_bound = "lower bound only: the sampled function changes label `value` − 1 times"
+    unresolved = (
+        "unresolved: label intervals can be narrower than the spacing of the points (or points "
+        "coincide in this dtype), so crossings may be missing; use more points, float64, or `Exact`"
+    )
+    overflow = "overflow: the capacity asked for is too small, nothing was truncated into `value`"
+    not_finite = "not finite: the function returned NaN or an infinity, labels are not defined"
+
+
+class CrossingCount(eqx.Module):
+    """The crossing number of a function on an interval, as far as one method knows it.
+
+    Attributes:
+        value: Cr, the number of maximal intervals of 1[fn ≥ level] on the closed interval.
+        lower: a bound from below.
+        upper: a bound from above; the largest integer of the dtype where nothing is known.
+        trusted: True only when `value` is proven.
+        result: a `CountResult`.
+
+    Traced methods return integer arrays (int32; int64 with 64-bit on), host methods Python ints.
+    """
+
+    value: Int[Array, "*batch"] | int
+    lower: Int[Array, "*batch"] | int
+    upper: Int[Array, "*batch"] | int
+    trusted: Bool[Array, "*batch"] | bool
+    result: Any

@@ -1,0 +1,59 @@
+"""The verb: count the crossings of a function, by any method."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+
+from jaxdepth._misc import check_finite, check_interval, refuse
+from jaxdepth.crossings._answer import CrossingCount
+
+
+class AbstractCounter(eqx.Module):
+    """A way of counting: settings as fields, one method."""
+
+    @abc.abstractmethod
+    def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
+        """Count; `interval` and `level` are checked already."""
+
+
+def count(
+    fn: Any,
+    method: AbstractCounter,
+    *,
+    interval: tuple[Any, Any] = (0.0, 1.0),
+    level: Any = 0.5,
+) -> CrossingCount:
+    """Count the maximal intervals on which the classifier 1[fn ≥ level] is constant.
+
+    Cr(fn) of Telgarsky 2016 (Section 3), on a closed interval: the changes of label plus 1. A maximum
+    that touches the level from below counts two changes.
+
+    Args:
+        fn: a function R → R: a network of shape (1,) → (1,) or () → (), or any callable for `Grid`.
+        method: `Grid(num_points)`, `Exact()` or `Rational()`.
+        interval: (start, end), finite, start < end.
+        level: a finite number.
+
+    Returns:
+        A `CrossingCount`; its `result` says what the number is worth.
+
+    Raises:
+        ValueError: a bad interval or level, a function that is not scalar, a network or setting that
+            the method cannot handle.
+
+    Example:
+        >>> from jaxdepth.networks import Sawtooth
+        >>> answer = count(Sawtooth(5), Grid(2**10 + 1))
+        >>> int(answer.value), bool(answer.trusted)
+        (33, True)
+
+    Reference:
+        Telgarsky, "Benefits of depth in neural networks", COLT 2016, arXiv:1602.04485.
+    """
+    if not isinstance(method, AbstractCounter):
+        refuse("method", "a counting method such as `Grid(2**14 + 1)` or `Exact()`", method)
+    check_finite("level", level)
+    return method(fn, check_interval(interval), level)

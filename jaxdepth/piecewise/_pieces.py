@@ -1,0 +1,137 @@
+"""The affine pieces of a piecewise linear network on an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from jaxdepth._misc import check_finite, check_integer, check_interval, is_traced, refuse
+from jaxdepth.networks import AffineLayer, affine_layers
+from jaxdepth.piecewise._float64 import Ambiguous, Enumeration, enumerate_float64
+from jaxdepth.piecewise._rational import TooManyPieces, enumerate_rational
+
+Method = Literal["float64", "rational"]
+
+
+class PiecesResult(eqx.Enumeration):
+    """What an enumeration is worth."""
+
+    exact = "exact: `num` is the number of affine pieces of the stored weights"
+    overflow = "overflow: more pieces than `max_pieces`; nothing was truncated into the answer"
+
+
+class Pieces(eqx.Module):
+    """A piecewise linear function on an interval, neighbours of equal slope merged.
+
+    Attributes:
+        breakpoints: shape (num + 1,), the ends of the interval included; empty on overflow.
+        values: the function there, shape (num + 1,).
+        slopes: shape (num,).
+        num: how many affine pieces; 0 on overflow.
+        result: a `PiecesResult`.
+
+    `num` is exact; the arrays are its breakpoints rounded to float64.
+    """
+
+    breakpoints: Float[np.ndarray, " num_plus_1"]
+    values: Float[np.ndarray, " num_plus_1"]
+    slopes: Float[np.ndarray, " num"]
+    num: int
+    result: Any
+
+
+def pieces(
+    net: Any,
+    interval: tuple[float, float] = (0.0, 1.0),
+    method: Method = "float64",
+    *,
+    max_pieces: int = 2**22,
+) -> Pieces:
+    """Enumerate the affine pieces of a piecewise linear network R → R, exactly.
+
+    Args:
+        net: a network that lists its affine layers (`networks.affine_layers`).
+        interval: (start, end).
+        method: "float64" enumerates in floating point under a rigorous error bound and leaves what is
+            closer than the bound to "rational", which computes with the stored weights as the exact
+            dyadic numbers that they are. The answers are the same.
+        max_pieces: refuse to hold more.
+
+    Returns:
+        `Pieces` of the stored weights: neighbouring intervals of exactly equal slope are one piece.
+
+    Raises:
+        ValueError: a network that is not piecewise linear or not R → R, non-finite weights, a traced
+            network (this is a host method), a bad interval.
+
+    Example:
+        >>> from jaxdepth.networks import Sawtooth
+        >>> pieces(Sawtooth(3)).num
+        8
+    """
+    layers, start, end = prepare(net, interval, "pieces")
+    max_pieces = check_integer("max_pieces", max_pieces, 1)
+    if method not in ("float64", "rational"):
+        refuse("method", "'float64' or 'rational'", method)
+    try:
+        if method == "float64":
+            try:
+                return _from_float64(enumerate_float64(layers, start, end, max_pieces))
+            except Ambiguous:
+                pass
+        ends = Fraction(start), Fraction(end)
+        return _from_rational(*enumerate_rational(layers, *ends, max_pieces))
+    except TooManyPieces:
+        none = np.zeros(0)
+        return Pieces(none, none, none, 0, PiecesResult.overflow)
+
+
+def prepare(
+    net: Any, interval: tuple[Any, Any], verb: str, *others: Any
+) -> tuple[tuple[AffineLayer, ...], float, float]:
+    """Check what every host enumeration needs: concrete, finite, R → R, with real ends."""
+    if is_traced(net, interval, others):
+        raise ValueError(
+            f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap and "
+            "grad, or count by `Grid` inside them."
+        )
+    start, end = check_interval(interval)
+    layers = affine_layers(net)
+    if not layers or layers[0].weight.shape[1] != 1 or layers[-1].weight.shape[0] != 1:
+        shape = (layers[0].weight.shape[1], layers[-1].weight.shape[0]) if layers else None
+        refuse("fn", "a network of one input and one output", shape)
+    check_finite("fn", [(layer.weight, layer.bias) for layer in layers])
+    return layers, float(start), float(end)
+
+
+def _from_float64(found: Enumeration) -> Pieces:
+    gap = np.abs(np.diff(found.slope))
+    doubt = (found.slope_error[1:] + found.slope_error[:-1]) * (1 + 2.0**-50)
+    same = (gap == 0) & (doubt == 0)
+    if np.any((gap <= doubt) & ~same):
+        raise Ambiguous
+    values, _ = found.at_kinks()
+    keep = np.concatenate([[True], ~same, [True]])
+    return Pieces(
+        found.x[keep], values[keep], found.slope[keep[:-1]], int(keep.sum()) - 1, PiecesResult.exact
+    )
+
+
+def _from_rational(kinks: Sequence[Fraction], values: Sequence[Fraction]) -> Pieces:
+    slopes = [
+        (values[i + 1] - values[i]) / (kinks[i + 1] - kinks[i]) for i in range(len(kinks) - 1)
+    ]
+    starts = [i for i, slope in enumerate(slopes) if i == 0 or slope != slopes[i - 1]]
+    keep = [*starts, len(kinks) - 1]
+    return Pieces(
+        np.array([float(kinks[i]) for i in keep]),
+        np.array([float(values[i]) for i in keep]),
+        np.array([float(slopes[i]) for i in starts]),
+        len(starts),
+        PiecesResult.exact,
+    )
