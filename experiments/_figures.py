@@ -25,7 +25,7 @@ Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 
 # Okabe & Ito's palette: told apart under every common colour blindness. Their yellow is left out,
-# too faint on white; light and dark alternate, so that greyscale prints hold as well.
+# too faint on white. Greyscale prints need the markers as well.
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
 GREEN = "#009E73"

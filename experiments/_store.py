@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -101,13 +102,19 @@ def latest(out: Path, name: str) -> Store | None:
 
 
 def _read(path: Path) -> Results:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
 def _write_arrays(path: Path, arrays: Results) -> None:
-    # Through a dict and not by keywords: an array may be called "file", as np.savez's argument is.
-    _write(path, lambda stream: np.savez(stream, allow_pickle=False, **arrays))
+    # What np.savez writes; it takes names as keywords, and so no array called "file".
+    def fill(stream: BinaryIO) -> None:
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    _write(path, fill)
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -1,0 +1,89 @@
+"""A package of small stand-in experiments, written where a test wants it."""
+
+import importlib
+import sys
+from pathlib import Path
+
+GOOD = '''"""Twice <n> is n plus n.
+
+The `double` of a number equals its sum with itself & nothing else:
+
+    2n = n + n
+"""
+
+import os
+import signal
+from dataclasses import dataclass
+
+import numpy as np
+
+from experiments._contract import Claim, require
+from experiments._figures import panels, styled
+
+
+@dataclass(frozen=True)
+class Config:
+    numbers: tuple[int, ...] = (1, 2, 3)
+    rate: float = 0.5
+    name: str = "two words"
+    strict: bool = True
+    limit: int | None = None
+    data: str | None = None
+
+    def __post_init__(self):
+        if self.rate <= 0:
+            raise ValueError(f"`rate` must be positive; got {self.rate}.")
+
+
+QUICK = Config()
+FULL = Config(numbers=(1, 2, 3, 4, 5))
+
+
+def run(config, part):
+    doubles = []
+    for number in config.numbers:
+        if os.environ.get("FAKE_KILL") == str(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("FAKE_INTERRUPT") == str(number):
+            raise KeyboardInterrupt
+        doubles.append(part(f"n{number}", lambda: {"double": 2 * number})["double"])
+    return {"numbers": np.array(config.numbers), "doubles": np.stack(doubles)}
+
+
+def claims(results):
+    right = bool((results["doubles"] == 2 * results["numbers"]).all())
+    small = bool((results["numbers"] < 9).all())
+    return [
+        Claim("Twice a number is n + n", "Elements <VII>", "2n", "2n", "exact", right),
+        Claim("Numbers are small", "derived here", "< 9", "a look", "estimate", small),
+    ]
+
+
+def check(results):
+    require(claims(results))
+
+
+@styled
+def plot(results):
+    figure, axes = panels()
+    axes.plot(results["numbers"], results["doubles"])
+    return figure
+'''
+
+BROKEN = (
+    GOOD.replace("    doubles = []\n", '    raise RuntimeError("no <luck>")\n', 1)
+    .replace("Twice <n> is n plus n.", "Never comes to an end.")
+)  # fmt: skip
+
+
+def write(folder: Path, **sources: str) -> str:
+    """Write a package of experiments, or new sources into it; return its name, ready for import."""
+    package = folder / "stand_ins"
+    package.mkdir(exist_ok=True)
+    (package / "__init__.py").touch()
+    for name, source in sources.items():
+        (package / f"{name}.py").write_text(source, "utf-8")
+    for module in [name for name in sys.modules if name.split(".")[0] == "stand_ins"]:
+        del sys.modules[module]
+    importlib.invalidate_caches()
+    return "stand_ins"
