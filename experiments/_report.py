@@ -42,7 +42,8 @@ td { font-variant-numeric: tabular-nums } td:first-child { width: 34% }
 .FAILS { color: var(--ill); font-weight: 700; white-space: nowrap }
 figure { margin: 1.2rem 0; background: #fff; border: 1px solid var(--line); border-radius: 6px;
   padding: .6rem }
-img { display: block; width: 100%; height: auto }
+img { display: block; max-width: 100%; height: auto; margin: 0 auto }
+a { color: inherit } ul { padding-left: 1.2rem }
 details { font-size: .88rem; color: var(--faint) } summary { cursor: pointer }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0 }
 dt { font-weight: 600 } dd { margin: 0 }
@@ -79,6 +80,11 @@ def write(judged: list[Judged], missing: list[str], out: Path) -> tuple[Path, bo
 def _page(judged: list[Judged], missing: list[str], sections: list[str]) -> str:
     rows = [row for one in judged for row in one.claims]
     tally = f"{sum(row.holds for row in rows)} of {len(rows)} claims hold"
+    contents = "".join(
+        f'<li><a href="#{escape(one.stored.name)}">{escape(_title(one))}</a> '
+        f'<span class="{"holds" if one.holds else "FAILS"}">{escape(one.tally)}</span></li>\n'
+        for one in judged
+    )
     absent = "".join(
         f"<p>Not run yet: <code>python -m experiments run {escape(name)}</code></p>"
         for name in missing
@@ -97,6 +103,8 @@ def _page(judged: list[Judged], missing: list[str], sections: list[str]) -> str:
 what the theorem predicts, what came out, and how far to trust the number. <em>exact</em>: integers
 or rationals; <em>certified</em>: rounding enclosed; <em>bounded</em>: one-sided under a stated
 rounding model; <em>estimate</em>: measured.</p>
+<ul>
+{contents}</ul>
 {absent}
 {"".join(sections)}
 </body>
@@ -106,10 +114,10 @@ rounding model; <em>estimate</em>: measured.</p>
 
 def _section(one: Judged, figure: str) -> str:
     name, form = one.stored.name, one.stored.manifest["form"]
-    title, *body = (inspect.getdoc(one.stored.module) or name).split("\n\n")
+    body = (inspect.getdoc(one.stored.module) or "").split("\n\n")[1:]
     return f"""
 <section id="{escape(name)}">
-<h2>{escape(" ".join(title.split()))}</h2>
+<h2>{escape(_title(one))}</h2>
 <p class="lead"><code>{escape(name)}</code>, {escape(form)}: {escape(one.tally)}</p>
 {"".join(map(_paragraph, body))}
 <table>
@@ -121,6 +129,11 @@ def _section(one: Judged, figure: str) -> str:
 {_provenance(one.stored)}
 </section>
 """
+
+
+def _title(one: Judged) -> str:
+    first = (inspect.getdoc(one.stored.module) or one.stored.name).partition("\n\n")[0]
+    return " ".join(first.split())
 
 
 def _paragraph(text: str) -> str:
@@ -150,8 +163,7 @@ def _figure(one: Judged) -> str | None:
     path = min(paths, key=lambda path: path.stat().st_size)
     kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    alternative = escape((one.stored.module.__doc__ or one.stored.name).partition("\n")[0])
-    return f'<figure><img src="data:{kind};base64,{data}" alt="{alternative}"></figure>'
+    return f'<figure><img src="data:{kind};base64,{data}" alt="{escape(_title(one))}"></figure>'
 
 
 def _provenance(stored: Stored) -> str:
