@@ -1,0 +1,92 @@
+"""Every experiment keeps the contract, and its claims hold on what it computes."""
+
+import dataclasses
+import functools
+import importlib
+import json
+import os
+import typing
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments.__main__ import discover
+from experiments._contract import Claim, Grade, direct
+from experiments._figures import save
+from experiments._runner import CONTRACT
+from experiments._store import as_arrays
+
+NAMES = list(discover())
+DATA = os.environ.get("JAXDEPTH_DATA")
+# One pass of the suite is enough: experiments choose their precision themselves.
+once = pytest.mark.skipif(
+    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
+)
+
+
+def module_of(name):
+    return importlib.import_module(f"experiments.{name}")
+
+
+def cases():
+    """Every experiment on what it carries along, and on the real rows where they are given."""
+    for name in NAMES:
+        yield pytest.param(name, None, id=name)
+        if DATA and hasattr(module_of(name).QUICK, "data"):
+            yield pytest.param(name, DATA, id=f"{name}-data")
+
+
+@functools.cache
+def results_of(name, data):
+    """What the quick form computes, once for all tests."""
+    quick = module_of(name).QUICK
+    config = dataclasses.replace(quick, data=data) if data else quick
+    return as_arrays(module_of(name).run(config, direct), name)
+
+
+def test_the_three_results_are_there():
+    named = {"sawtooth_separation", "radial_separation", "implicit_acceleration"}
+    assert named <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_keeps_the_contract(name):
+    module = module_of(name)
+    assert all(hasattr(module, part) for part in CONTRACT)
+    assert discover()[name].endswith(".")
+    assert module.Config.__dataclass_params__.frozen
+    for config in (module.QUICK, module.FULL):
+        assert isinstance(config, module.Config)
+        hash(config)
+        json.dumps(dataclasses.asdict(config))
+    assert module.QUICK != module.FULL
+
+
+@once
+@pytest.mark.parametrize(("name", "data"), list(cases()))
+def test_the_claims_hold(name, data):
+    module, results = module_of(name), results_of(name, data)
+    claims = module.claims(results)
+    assert claims
+    for row in claims:
+        assert isinstance(row, Claim)
+        assert all((row.claim, row.source, row.predicted, row.measured))
+        assert row.grade in typing.get_args(Grade)
+        assert row.holds is True or row.holds is False
+    module.check(results)
+
+
+@once
+@pytest.mark.parametrize(("name", "data"), list(cases()))
+def test_the_figure_reads_results_only(name, data, tmp_path):
+    results = results_of(name, data)
+    before = {key: array.copy() for key, array in results.items()}
+    plot = module_of(name).plot
+    first, second = plot(results), plot(results)
+    assert isinstance(first, Figure)
+    assert results.keys() == before.keys()
+    for key, array in before.items():
+        np.testing.assert_array_equal(results[key], array)
+    for one, other in zip(save(first, tmp_path / "a"), save(second, tmp_path / "b"), strict=True):
+        assert one.read_bytes() == other.read_bytes()

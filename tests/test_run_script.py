@@ -1,0 +1,200 @@
+"""The set-up script: what it asks of a Python, and which `.venv` it uses, mends or makes."""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NEW = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """run.py as a module, at work in an empty folder; `script.calls` has what it would install."""
+    spec = importlib.util.spec_from_file_location("run_script", ROOT / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    venv = tmp_path / ".venv"
+    monkeypatch.setattr(module, "ROOT", str(tmp_path))
+    monkeypatch.setattr(module, "VENV", str(venv))
+    inside = Path(module.PYTHON).relative_to(ROOT / ".venv")
+    monkeypatch.setattr(module, "PYTHON", str(venv / inside))
+    monkeypatch.setattr(module, "STAMP", str(venv / "jaxdepth-setup"))
+    monkeypatch.setattr(
+        module.shutil, "which", lambda name: "/usr/bin/uv"
+    )  # venvs without pip: fast
+    module.calls = []
+    monkeypatch.setattr(
+        module, "installed", lambda uv, target: module.calls.append(target.split("[")[1]) or True
+    )
+    return module
+
+
+def prepared(script, extra):
+    """What `prepared` installs: [] where the `.venv` is as it must be."""
+    script.calls.clear()
+    assert script.prepared(extra, ["has no jax"]) == script.PYTHON
+    return list(script.calls)
+
+
+def test_it_parses_on_every_python_from_3_6():
+    source = (ROOT / "run.py").read_text("utf-8")
+    tree = ast.parse(source, feature_version=(3, 6))
+    first = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert "__future__" not in first  # `annotations` came with 3.7
+    names = {
+        alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names
+    }
+    assert names <= set(sys.stdlib_module_names) - {"tomllib"}
+
+
+def test_an_old_python_gets_one_clear_line(script, monkeypatch, capsys):
+    monkeypatch.setattr(script, "OLDEST", (99, 1))
+    assert script.main(["test"]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("jaxdepth needs Python 99.1 or newer; this is 3.")
+    assert script.calls == []
+
+
+def test_what_is_needed_is_read_from_the_project_file(script):
+    experiments, test = script.requirements("experiments"), script.requirements("test")
+    assert {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "matplotlib"} == set(experiments)
+    assert experiments.items() <= test.items()
+    assert {"pytest", "chex", "hypothesis", "mpmath"} | set(script.OPTIONAL) <= set(test)
+
+
+def test_an_interpreter_that_has_everything_is_used_as_it_is(script, monkeypatch):
+    commands = []
+    monkeypatch.setattr(script, "call", lambda *a: commands.append(a[0]) or 0)
+    assert script.main([]) == 0
+    assert script.main(["--quick"]) == 0
+    assert script.main(["check", "name"]) == 0
+    experiments = [sys.executable, "-m", "experiments"]
+    assert commands == [
+        [*experiments, "run"],
+        [*experiments, "run", "--quick"],
+        [*experiments, "check", "name"],
+    ]
+    assert script.calls == []
+
+
+def test_a_package_that_is_missing_or_old_is_named(script, monkeypatch):
+    assert script.lacks("numpy", "1.0") == ""
+    assert script.lacks("no_such_package", "1.0") == "has no no_such_package"
+    assert script.lacks("numpy", "999.1").endswith("and 999.1 is needed")
+    assert script.numbers("0.10.2rc1") < script.numbers("0.12.0.1")
+    monkeypatch.setattr(script, "requirements", lambda extra: {"ruff": "999", "numpy": "999"})
+    assert len(script.shortfall("test")) == 1
+
+
+def test_a_fresh_venv_is_made_once_and_serves_both_commands(script):
+    assert prepared(script, "test") == ["test]"]
+    assert script.version_of(script.PYTHON) == NEW
+    assert prepared(script, "test") == []
+    assert prepared(script, "experiments") == []
+
+
+def test_a_venv_of_the_experiments_is_added_to_for_the_tests(script):
+    assert prepared(script, "experiments") == ["experiments]"]
+    keepsake = Path(script.VENV, "keepsake")
+    keepsake.touch()
+    assert prepared(script, "test") == ["test]"]
+    assert keepsake.exists()
+
+
+def test_a_changed_project_file_installs_again(script):
+    prepared(script, "experiments")
+    with open(Path(script.ROOT, "pyproject.toml"), "a") as file:
+        file.write("# changed\n")
+    assert prepared(script, "experiments") == ["experiments]"]
+
+
+def test_a_half_made_venv_is_made_again(script, monkeypatch):
+    def interrupted(uv, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(script, "installed", interrupted)
+        patch.setattr(script, "shortfall", lambda extra: ["has no jax"])
+        assert script.main([]) == 130
+    debris = Path(script.VENV, "debris")
+    debris.touch()
+    assert prepared(script, "experiments") == ["experiments]"]
+    assert not debris.exists()
+
+
+@pytest.mark.parametrize("remains", ["nothing", "no interpreter"])
+def test_a_venv_that_does_not_start_is_made_again(script, remains):
+    Path(script.VENV).mkdir()
+    if remains == "no interpreter":
+        prepared(script, "experiments")
+        os.unlink(script.PYTHON)
+    assert prepared(script, "experiments") == ["experiments]"]
+    assert script.version_of(script.PYTHON) == NEW
+
+
+def test_a_venv_made_here_for_another_python_is_made_again(script):
+    prepared(script, "experiments")
+    Path(script.VENV, "debris").touch()
+    script.stamp(script.fingerprint("experiments", "3.99"))
+    real = script.version_of
+    script.version_of = lambda python: "3.99" if python == script.PYTHON else real(python)
+    assert prepared(script, "experiments") == ["experiments]"]
+    assert not Path(script.VENV, "debris").exists()
+
+
+def test_somebody_elses_venv_is_kept_and_installed_into(script):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", script.VENV], check=True)
+    keepsake = Path(script.VENV, "keepsake")
+    keepsake.touch()
+    assert prepared(script, "experiments") == ["experiments]"]
+    assert prepared(script, "experiments") == []
+    assert prepared(script, "test") == ["test]"]
+    assert keepsake.exists()
+
+
+def test_a_failed_installation_says_what_to_do(script, monkeypatch, capsys):
+    monkeypatch.setattr(script, "installed", lambda uv, target: False)
+    assert script.prepared("experiments", ["has no jax"]) is None
+    assert "Installing failed" in capsys.readouterr().out
+    assert script.stamp() == script.UNFINISHED
+
+
+def test_a_python_that_cannot_make_a_venv_says_what_to_do(script, monkeypatch, capsys):
+    monkeypatch.setattr(script.shutil, "which", lambda name: None)
+    monkeypatch.setattr(script.importlib.util, "find_spec", lambda name: None)
+    assert script.prepared("experiments", ["has no jax"]) is None
+    assert f"sudo apt install python{NEW}-venv" in capsys.readouterr().out
+
+
+def test_one_failed_check_hides_no_other_and_fails_the_whole(script, monkeypatch, capsys):
+    ran = []
+
+    def call(command, environment, folder):
+        ran.append((command[2], environment.get("JAXDEPTH_TEST_X64"), command[3:]))
+        return int(command[2] == "mypy")
+
+    monkeypatch.setattr(script, "call", call)
+    assert script.test("another python", ["-k", "name"]) == 1
+    assert [name for name, _, _ in ran] == ["ruff", "ruff", "mypy", "pytest", "pytest"]
+    assert ran[3:] == [("pytest", "1", ["-k", "name"]), ("pytest", "0", ["-k", "name"])]
+    out = capsys.readouterr().out
+    assert out.count("passed") == 4
+    assert out.count("failed") == 1
+
+
+def test_a_check_that_cannot_run_here_is_told_loudly(script, monkeypatch, capsys):
+    monkeypatch.setattr(script, "call", lambda *a: 0)
+    monkeypatch.setattr(
+        script, "lacks", lambda name, floor: f"has no {name}" if name == "mypy" else ""
+    )
+    assert script.test(sys.executable, []) == 0
+    out = capsys.readouterr().out
+    assert "NOT CHECKED: types, for this Python has no mypy" in out
+    assert "SKIPPED" in out
