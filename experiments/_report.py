@@ -17,6 +17,7 @@ from experiments._store import replace_text
 from experiments._table import HEADINGS, cells
 
 _CODE = re.compile(r"`([^`]+)`")
+_EMPHASIS = re.compile(r"(?<![\w*`])\*(\w[^*`]*)\*(?![\w*])")
 
 # No script, no font, no address outside of the page: it opens from a stick or an archive alike.
 _STYLE = """
@@ -26,7 +27,7 @@ _STYLE = """
   --line: #3a424b; --well: #5fd0a5; --ill: #ff8a80; --shade: #1c2128 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; color: var(--ink);
-  background: var(--paper); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: anywhere }
+  background: var(--paper); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem }
 h2 { font-size: 1.3rem; margin: 3rem 0 .3rem; padding-top: 1rem; border-top: 1px solid var(--line) }
 p { max-width: 46rem; margin: .6rem 0 } .lead { color: var(--faint) }
@@ -38,6 +39,7 @@ th, td { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0;
   border-bottom: 1px solid var(--line) }
 th { font-weight: 600; color: var(--faint) }
 td { font-variant-numeric: tabular-nums } td:first-child { width: 34% }
+td:nth-child(5) { white-space: nowrap }
 .holds { color: var(--well); font-weight: 600; white-space: nowrap }
 .FAILS { color: var(--ill); font-weight: 700; white-space: nowrap }
 figure { margin: 1.2rem 0; background: #fff; border: 1px solid var(--line); border-radius: 6px;
@@ -139,7 +141,8 @@ def _title(one: Judged) -> str:
 def _paragraph(text: str) -> str:
     if text.startswith("    "):
         return f"<pre>{escape(inspect.cleandoc(text))}</pre>\n"
-    return "<p>" + _CODE.sub(r"<code>\1</code>", escape(text)) + "</p>\n"
+    marked = _CODE.sub(r"<code>\1</code>", _EMPHASIS.sub(r"<em>\1</em>", escape(text)))
+    return f"<p>{marked}</p>\n"
 
 
 def _row(claim: Claim) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 GOOD = '''"""Twice <n> is n plus n.
 
-The `double` of a number equals its sum with itself & nothing else:
+The `double` of a number equals its sum with *itself* & nothing else:
 
     2n = n + n
 """

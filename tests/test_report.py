@@ -98,6 +98,7 @@ def test_what_experiments_say_cannot_become_markup(page):
     assert "<n>" not in page
     assert "<VII>" not in page
     assert "&lt;VII&gt;" in page
+    assert "The <code>double</code> of a number equals its sum with <em>itself</em> &amp;" in page
 
 
 def test_the_same_results_give_the_same_page(pages):
