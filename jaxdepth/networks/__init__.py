@@ -1,7 +1,8 @@
 """Networks as Equinox modules: each maps one example, and batching is the caller's `vmap`."""
 
-from jaxdepth.networks._affine import AffineLayer as AffineLayer
-from jaxdepth.networks._affine import affine_layers as affine_layers
+from jaxdepth.networks._affine import AffineLayer as AffineLayer, affine_layers as affine_layers
 from jaxdepth.networks._deep_linear import DeepLinear as DeepLinear
 from jaxdepth.networks._mlp import MLP as MLP
+from jaxdepth.networks._radial import RadialNetwork as RadialNetwork
 from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth
+from jaxdepth.networks._shallow import ThreeLayer as ThreeLayer, TwoLayer as TwoLayer

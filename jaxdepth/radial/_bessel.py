@@ -182,11 +182,10 @@ def _upwards(two_nu: int, z: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _integer_ends(z: Array) -> tuple[Array, Array, Array]:
-    """Return J_0, J_{−1} and the 0 on which the squares pile up, by Hankel's expansion (DLMF
-    10.17.3).
+    """Return J_0, J_{−1} and the 0 on which the squares pile up.
 
-    With sums and differences of cos z and sin z rather than cos(z − π/4), whose argument would
-    round.
+    By Hankel's expansion (DLMF 10.17.3), with sums and differences of cos z and sin z rather than
+    cos(z − π/4), whose argument would round.
     """
     c, s, w = jnp.cos(z), jnp.sin(z), 1 / (z * z)
     p0, q0, p1, q1 = (_horner(series, w) for series in _HANKEL)

@@ -85,9 +85,9 @@ class Measure(eqx.Module):
         return self._exact("isf", _isf, q)
 
     def characteristic(self, u: Float[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Evaluate E cos(2π⟨ξ, x⟩) at ‖ξ‖ = u·R_d: the share of the ball that its shift by ξ
-        covers.
+        """Evaluate E cos(2π⟨ξ, x⟩) at ‖ξ‖ = u·R_d.
 
+        It is the share of the ball that its shift by ξ covers,
         I_{1−(u/2)²}((d+1)/2, ½) for u < 2, a regularised incomplete beta function, and 0 from there
         on.
         """

@@ -1,0 +1,162 @@
+"""The 2-layer and 3-layer networks of the separation theorems, for any activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxdepth._misc import check_integer, refuse
+from jaxdepth.networks._activations import activation as activation_named
+
+
+class TwoLayer(eqx.Module):
+    """A 2-layer network f₂(x) = Σ_{i≤w} v_i σ(⟨w_i, x⟩ + b_i), without an output bias.
+
+    Weights, biases and v are N(0, 1/fan-in), fan-in n for the first layer and w for v.
+
+    Under a heavy-tailed measure such as `radial.Measure` the risk of f₂ is infinite when σ grows,
+    as the ReLU does: use a bounded σ there.
+
+    Attributes:
+        weight: the w_i, shape (width, in).
+        bias: the b_i.
+        out: the v_i.
+        activation: a name or a callable.
+
+    Args:
+        in_size: n.
+        width: w.
+        activation: σ, a name or a callable on arrays.
+        dtype: of the parameters; the default float where None.
+        key: random key.
+
+    Raises:
+        ValueError: a size that is not a positive integer, an unknown activation.
+
+    Example:
+        >>> import jax
+        >>> net = TwoLayer(3, 16, activation="tanh", key=jax.random.key(0))
+        >>> net(jax.numpy.ones(3)).shape
+        ()
+
+    Reference:
+        Eldan & Shamir, The Power of Depth for Feedforward Neural Networks, COLT 2016, equation (1).
+    """
+
+    weight: Float[Array, "width in"]
+    bias: Float[Array, " width"]
+    out: Float[Array, " width"]
+    activation: str | Callable[[Any], Any] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        width: int,
+        *,
+        activation: str | Callable[[Any], Any] = "relu",
+        dtype: Any = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        in_size, width = check_integer("in_size", in_size, 1), check_integer("width", width, 1)
+        dtype = _float_dtype(dtype)
+        activation_named(activation)
+        keys = jax.random.split(key, 3)
+        self.weight = _normal(keys[0], (width, in_size), in_size, dtype)
+        self.bias = _normal(keys[1], (width,), in_size, dtype)
+        self.out = _normal(keys[2], (width,), width, dtype)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, ""]:
+        """Evaluate on one example."""
+        return self.out @ activation_named(self.activation)(self.weight @ x + self.bias)
+
+
+class ThreeLayer(eqx.Module):
+    """A 3-layer network f₃(x) = Σ_i u_i σ(Σ_j V_ij σ(⟨w_j, x⟩ + b_j) + c_i).
+
+    The neurons of the first hidden layer are shared by those of the second; the form with weights
+    w_ij of its own for each i is the special case of a block matrix V. Parameters are N(0,
+    1/fan-in).
+
+    Attributes:
+        weight_in: the w_j, shape (w1, in).
+        bias_in: the b_j.
+        weight: V, shape (w2, w1).
+        bias: the c_i.
+        out: the u_i.
+        activation: a name or a callable.
+
+    Args:
+        in_size: the input's size.
+        widths: (w1, w2), the sizes of the two hidden layers.
+        activation: σ, a name or a callable on arrays.
+        dtype: of the parameters; the default float where None.
+        key: random key.
+
+    Raises:
+        ValueError: sizes that are not positive integers, an unknown activation.
+
+    Example:
+        >>> import jax
+        >>> net = ThreeLayer(3, (16, 4), activation="sigmoid", key=jax.random.key(0))
+        >>> net(jax.numpy.ones(3)).shape
+        ()
+
+    Reference:
+        Eldan & Shamir, The Power of Depth for Feedforward Neural Networks, COLT 2016, equation (2).
+    """
+
+    weight_in: Float[Array, "w1 in"]
+    bias_in: Float[Array, " w1"]
+    weight: Float[Array, "w2 w1"]
+    bias: Float[Array, " w2"]
+    out: Float[Array, " w2"]
+    activation: str | Callable[[Any], Any] = eqx.field(static=True)
+
+    def __init__(
+        self,
+        in_size: int,
+        widths: tuple[int, int],
+        *,
+        activation: str | Callable[[Any], Any] = "relu",
+        dtype: Any = None,
+        key: PRNGKeyArray,
+    ) -> None:
+        in_size = check_integer("in_size", in_size, 1)
+        if not isinstance(widths, (tuple, list)) or len(widths) != 2:
+            refuse("widths", "a pair (w1, w2)", widths)
+        w1, w2 = (check_integer("widths", width, 1) for width in widths)
+        dtype = _float_dtype(dtype)
+        activation_named(activation)
+        keys = jax.random.split(key, 5)
+        self.weight_in = _normal(keys[0], (w1, in_size), in_size, dtype)
+        self.bias_in = _normal(keys[1], (w1,), in_size, dtype)
+        self.weight = _normal(keys[2], (w2, w1), w1, dtype)
+        self.bias = _normal(keys[3], (w2,), w1, dtype)
+        self.out = _normal(keys[4], (w2,), w2, dtype)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, ""]:
+        """Evaluate on one example."""
+        sigma = activation_named(self.activation)
+        return self.out @ sigma(self.weight @ sigma(self.weight_in @ x + self.bias_in) + self.bias)
+
+
+def _float_dtype(dtype: Any) -> Any:
+    dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        refuse("dtype", "a float dtype", dtype)
+    return dtype
+
+
+def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, dtype: Any) -> Array:
+    # Drawn flat: a vmapped two-dimensional `normal` takes seconds to compile on JAX 0.12.
+    size = 1
+    for length in shape:
+        size *= length
+    return jax.random.normal(key, (size,), dtype).reshape(shape) / fan_in**0.5
