@@ -83,9 +83,14 @@ def approximate(
         refuse("error", "positive", error)
     units = 1
     while units <= _MOST_UNITS:
-        bounds = [(error_bound(target, dim, design), design) for design in _designs(target, dim,
-        units)] admitted = [(design.knots.size, bound, design) for bound, design in bounds if bound
-        <= error] if admitted:
+        designs = list(_designs(target, dim, units))
+        bounds = [error_bound(target, dim, design) for design in designs]
+        admitted = [
+            (design.knots.size, bound, design)
+            for bound, design in zip(bounds, designs, strict=True)
+            if bound <= error
+        ]
+        if admitted:
             _, bound, design = min(admitted, key=lambda entry: entry[:2])
             unit = Measure(dim).radius_unit
             network = RadialNetwork.from_profile(
