@@ -10,6 +10,7 @@ import inspect
 import json
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 import jaxdepth
 
 _PRESENTATION = frozenset({"claims", "check", "plot", "QUICK", "FULL"})
+_RUNNERS = frozenset({"experiments._contract", "experiments._figures"})
 _VERSIONS = ("jax", "jaxlib", "numpy", "equinox", "optax")
 
 
@@ -29,8 +31,8 @@ def identity(name: str, module: ModuleType, config: Any) -> dict[str, Any]:
 
     The configuration alone would answer an edited program with the old program's numbers, and
     mix parts of the two when it resumes. So the sources are in it: the library's, and the
-    experiment's less what only presents (claims, check, plot), for mending a figure must not cost a
-    recomputation. Data count by content, for a path is no identity. JAX's version, backend and
+    experiment's with its helpers', less what only presents (claims, check, plot), for mending a
+    figure must not cost a recomputation. Data count by content, for a path is no identity. JAX's version, backend and
     precision are in it because they move the last bits.
     """
     return {
@@ -115,7 +117,20 @@ def _data(folder: str | None) -> str | None:
 def _source(module: ModuleType) -> str:
     tree = ast.parse(inspect.getsource(module))
     tree.body = [node for node in tree.body if not _defines(node) & _PRESENTATION]
-    return _sha(ast.unparse(tree).encode())
+    helpers = (sys.modules[name] for name in _helpers(tree, f"{module.__package__}."))
+    return _sha(ast.unparse(tree).encode(), *(_source(helper).encode() for helper in helpers))
+
+
+def _helpers(tree: ast.Module, package: str) -> list[str]:
+    """Return the modules of the experiment's package that it imports, but for the runner's own."""
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+    bases = {node.module for node in imports}
+    names = bases | {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+    return sorted(
+        name
+        for name in names
+        if name and name.startswith(package) and name in sys.modules and name not in _RUNNERS
+    )
 
 
 def _defines(node: ast.stmt) -> set[str]:

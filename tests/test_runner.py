@@ -93,6 +93,15 @@ def test_a_changed_configuration_or_program_is_another_result(command, capsys):
     assert len(set(hashes)) == 3
 
 
+def test_a_changed_helper_is_another_result(command):
+    helped = fakes.GOOD.replace("@dataclass", "from stand_ins._help import two\n\n@dataclass", 1)
+    helped = helped.replace("2 * number}", "two() * number}")
+    assert command("run", good=helped, _help="def two():\n    return 2\n") == 0
+    first = manifest()["hash"]
+    assert command("run", _help="def two():\n    return 1 + 1\n") == 0
+    assert manifest()["hash"] != first
+
+
 def test_a_mended_figure_or_claim_costs_no_recomputation(command, capsys):
     command("run")
     mended = fakes.GOOD.replace("axes.plot(", "axes.loglog(").replace("Numbers are small", "Small")
