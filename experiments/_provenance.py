@@ -32,8 +32,8 @@ def identity(name: str, module: ModuleType, config: Any) -> dict[str, Any]:
     The configuration alone would answer an edited program with the old program's numbers, and
     mix parts of the two when it resumes. So the sources are in it: the library's, and the
     experiment's with its helpers', less what only presents (claims, check, plot), for mending a
-    figure must not cost a recomputation. Data count by content, for a path is no identity. JAX's version, backend and
-    precision are in it because they move the last bits.
+    figure must not cost a recomputation. Data count by content, for a path is no identity. JAX's
+    version, backend and precision are in it because they move the last bits.
     """
     return {
         "experiment": name,
