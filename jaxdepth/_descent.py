@@ -17,8 +17,8 @@ from jaxdepth._misc import check_finite, check_integer, refuse
 class DescentResult(eqx.Enumeration):
     """How a run ended."""
 
-    successful = "every recorded loss is finite"
-    diverged = "a loss became NaN or infinite: lower the learning rate"
+    successful: Any = "every recorded loss is finite"
+    diverged: Any = "a loss became NaN or infinite: lower the learning rate"
 
 
 class Trajectory(eqx.Module):
@@ -55,15 +55,15 @@ def descend(
 ) -> Trajectory:
     """Train `model` with any optax optimiser, in one compiled scan.
 
-    Every inexact array of `model` is a parameter. Nothing but the records is stored, so memory grows
-    with `steps / record_every`. Works under `jit` and `vmap` (over models, data or rates) and is
-    differentiable in both modes.
+    Every inexact array of `model` is a parameter. Nothing but the records is stored, so memory
+    grows with `steps / record_every`. Works under `jit` and `vmap` (over models, data or rates) and
+    is differentiable in both modes.
 
     Args:
         model: any pytree, usually an Equinox module.
-        loss: `loss(model)`, a real scalar; `loss(model, key)` when `key` is given (minibatches). Pass
-            data through a module's bound method (`LpRegression.loss`) and not through a closure:
-            arrays that a compiled function closes over are folded in as constants.
+        loss: `loss(model)`, a real scalar; `loss(model, key)` when `key` is given (minibatches).
+            Pass data through a module's bound method (`LpRegression.loss`) and not through a
+            closure: arrays that a compiled function closes over are folded in as constants.
         optimiser: an optax transformation; or a factory such as `optax.sgd`, called as
             `optimiser(**hyperparameters)` inside the compiled program, so that every learning rate
             shares one compilation.
@@ -97,12 +97,22 @@ def descend(
     check_finite("model", parameters)
     made = isinstance(optimiser, optax.GradientTransformation)
     if made and hyperparameters:
-        refuse("optimiser", "a factory such as `optax.sgd`, for it has `hyperparameters`", optimiser)
+        refuse(
+            "optimiser", "a factory such as `optax.sgd`, for it has `hyperparameters`", optimiser
+        )
     if not made and not callable(optimiser):
         refuse("optimiser", "an optax transformation or a factory of one", optimiser)
     traced = {name: jnp.asarray(value) for name, value in (hyperparameters or {}).items()}
     return _scan(
-        parameters, static, loss, optimiser, traced, key, steps // record_every, record_every, record
+        parameters,
+        static,
+        loss,
+        optimiser,
+        traced,
+        key,
+        steps // record_every,
+        record_every,
+        record,
     )
 
 
@@ -119,7 +129,8 @@ def _scan(
     record: Callable[[Any], Any] | None,
 ) -> Trajectory:
     made = isinstance(optimiser, optax.GradientTransformation)
-    # optax mixes Python floats, int32 counters and the parameters' dtype (its adam fails otherwise).
+    # optax mixes Python floats, int32 counters and the parameters' dtype (its adam fails
+    # otherwise).
     with jax.numpy_dtype_promotion("standard"):
         transform = cast(
             optax.GradientTransformation, optimiser if made else optimiser(**hyperparameters)
@@ -149,7 +160,9 @@ def _scan(
     start = (parameters, state, jnp.zeros((), jnp.int32))
     (parameters, _, step), (losses, seen) = jax.lax.scan(segment, start, None, length=records)
     losses = jnp.append(losses, evaluate(parameters, step))
-    seen = jax.tree.map(lambda all, last: jnp.append(all, last[None], axis=0), seen, observe(parameters))
+    seen = jax.tree.map(
+        lambda rows, last: jnp.append(rows, last[None], axis=0), seen, observe(parameters)
+    )
     finite = jnp.isfinite(losses).all()
     return Trajectory(
         steps=jnp.arange(records + 1, dtype=jnp.int32) * record_every,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
@@ -11,25 +10,31 @@ from typing import Any, NoReturn, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Real
 
 Answer = TypeVar("Answer")
+
+# A real number as callers write it: Python's, NumPy's, JAX's, or a tracer.
+RealLike = float | int | np.number | Real[Array, ""] | Real[np.ndarray, ""]
 
 
 def refuse(argument: str, expected: str, got: Any, cure: str = "") -> NoReturn:
     """Raise the one shape of `ValueError` this library speaks: argument, asked, came, cure."""
-    raise ValueError(f"`{argument}` must be {expected}; got {got!r}." + (f" {cure}" if cure else ""))
+    raise ValueError(
+        f"`{argument}` must be {expected}; got {got!r}." + (f" {cure}" if cure else "")
+    )
 
 
 def is_traced(*trees: Any) -> bool:
-    """Whether any leaf of `trees` is a tracer, that is, whether a caller's transformation is at work."""
+    """Whether any leaf of `trees` is a tracer: a caller's transformation is at work."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
 
 
-def check_integer(argument: str, value: Any, minimum: int, maximum: float = math.inf) -> int:
+def check_integer(argument: str, value: Any, minimum: int, maximum: int | None = None) -> int:
     """Return `value` as a real Python int within `[minimum, maximum]`, or refuse it."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.bool_))
-    if not (whole and minimum <= int(value) <= maximum):
-        most = "" if maximum == math.inf else f" and at most {maximum}"
+    if not (whole and minimum <= int(value) and (maximum is None or int(value) <= maximum)):
+        most = "" if maximum is None else f" and at most {maximum}"
         refuse(argument, f"an integer, at least {minimum}{most}", value)
     return int(value)
 
@@ -39,12 +44,13 @@ def check_finite(argument: str, tree: Any) -> None:
     for leaf in jax.tree.leaves(tree):
         if is_traced(leaf) or not isinstance(leaf, (float, np.ndarray, np.generic, jax.Array)):
             continue
-        if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact) and not np.isfinite(leaf).all():
+        dtype = np.float64 if isinstance(leaf, float) else leaf.dtype
+        if jnp.issubdtype(dtype, jnp.inexact) and not np.isfinite(leaf).all():
             refuse(argument, "finite", leaf, "It holds a NaN or an infinity.")
 
 
 def check_interval(interval: Any) -> tuple[Any, Any]:
-    """Return the two ends of a closed interval, refused when concrete and empty, reversed or infinite."""
+    """Return the ends of a closed interval, refused when empty, reversed or infinite."""
     try:
         start, end = interval
     except (TypeError, ValueError):
@@ -56,7 +62,7 @@ def check_interval(interval: Any) -> tuple[Any, Any]:
 
 
 def working_dtype(*trees: Any) -> jnp.dtype:
-    """Return the float dtype that `trees` ask for: the widest among their float arrays, else the default."""
+    """Return the widest dtype among the float arrays of `trees`, else the default float."""
     floats = [
         leaf.dtype
         for leaf in jax.tree.leaves(trees)
@@ -67,7 +73,7 @@ def working_dtype(*trees: Any) -> jnp.dtype:
 
 
 def as_float64(tree: Any) -> Any:
-    """Cast every float leaf to float64 (an exact cast), tracers to tracers and the rest to NumPy."""
+    """Cast every float leaf to float64, tracers to tracers and the rest to NumPy."""
 
     def cast(leaf: Any) -> Any:
         if isinstance(leaf, jax.core.Tracer):
@@ -112,7 +118,7 @@ def _float64_here() -> Iterator[None]:
 
 def require_x64(verb: str) -> None:
     """Raise unless the caller's own trace has 64-bit on."""
-    if not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
         raise ValueError(
             f"`{verb}` is exact and needs float64, but it was reached by a transformation (jit, "
             "vmap, grad) with 64-bit off. Wrap the whole program in `with jax.enable_x64(True):`, "

@@ -1,4 +1,4 @@
-"""The suite's ground: 64-bit on or off, strict promotion, two CPU devices, types checked at run time.
+"""The suite's ground: 64-bit on or off, strict promotion, two CPU devices, checked types.
 
 `JAXDEPTH_TEST_X64=0` runs the same tests with 64-bit off, which is what users have.
 """
@@ -7,22 +7,23 @@ import contextlib
 import itertools
 import os
 
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = (
+    f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+)
 
 import jax
+import jaxtyping
+import pytest
 
 X64 = os.environ.get("JAXDEPTH_TEST_X64", "1") != "0"
 jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-import pytest
-from jaxtyping import install_import_hook
-
 with contextlib.suppress(ImportError):
     import beartype as _beartype  # noqa: F401
 
-    install_import_hook("jaxdepth", "beartype.beartype")
+    jaxtyping.install_import_hook("jaxdepth", "beartype.beartype")
 
 
 @pytest.fixture
@@ -30,6 +31,14 @@ def getkey():
     """Fresh keys in a fixed order: `getkey()`."""
     counter = itertools.count()
     return lambda: jax.random.key(next(counter))
+
+
+@pytest.fixture
+def untyped():
+    """The run-time type checker off for one test: what a user meets who passes a wrong type."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

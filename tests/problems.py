@@ -1,4 +1,4 @@
-"""Functions on [0, 1] whose crossing number is known: name, function, level, truth, what is hard."""
+"""Functions on [0, 1] of known crossing number, and what makes each one hard."""
 
 from typing import Any, NamedTuple
 
@@ -55,12 +55,14 @@ PROBLEMS = [
     Problem("three branches, float32", branches(3) * 6, 0.5, 730, 729, "⅓ is rounded"),
     Problem("five branches, float32", branches(5) * 4, 0.5, 626, 625, "⅕ is rounded"),
     Problem("seven branches, float32", branches(7) * 4, 0.5, 2402, 2515, "rounding adds pieces"),
-    Problem("four branches, three ReLUs", FOUR_BRANCHES * 3, 0.5, 65, 64, "coefficients in elevenths"),
+    Problem(
+        "four branches, three ReLUs", FOUR_BRANCHES * 3, 0.5, 65, 64, "coefficients in elevenths"
+    ),
     Problem(
         "duplicate neurons",
         [_layer([[1], [1], [1]], [-0.25, -0.25, -0.75], 0), _layer([[2, 2, -8]], [0], 1)],
         0.5,
-        3,
+        2,
         3,
         "coincident kinks",
     ),

@@ -11,8 +11,8 @@ from jaxdepth._misc import check_integer, refuse
 def serra18_pieces_upper(widths: Sequence[int]) -> int:
     """Bound the affine pieces of a ReLU network R → R: Π (n_i + 1) over its hidden widths.
 
-    Serra, Tjandraatmadja & Ramalingam 2018 (arXiv:1711.02114), Theorem 1, for one input: on each piece
-    of the layers before, n_i neurons make at most n_i kinks. Attained for all n_i ≥ 3.
+    Serra, Tjandraatmadja & Ramalingam 2018 (arXiv:1711.02114), Theorem 1, for one input: on each
+    piece of the layers before, n_i neurons make at most n_i kinks. Attained for all n_i ≥ 3.
 
     Args:
         widths: the hidden widths n_1, n_2, …, each at least 1.

@@ -15,14 +15,12 @@ from typing import NamedTuple
 from jaxdepth._misc import check_integer, refuse
 
 
-def telgarsky16_crossing_upper(
-    t: int, alpha: int, beta: int, nodes: int, layers: int
-) -> Fraction:
+def telgarsky16_crossing_upper(t: int, alpha: int, beta: int, nodes: int, layers: int) -> Fraction:
     """Bound the crossing number of every network of a given size: 2(2tmα/l)^l · β^(l²).
 
     Telgarsky 2016, Lemma 3.3: holds for every f: R → R computed by a network of m (t, α, β)-semi-
-    algebraic gates in l layers, the output layer included. A ReLU is (1, 1, 1) in the paper's count; a
-    (t, β)-poly activation on a polynomial of degree α is (t, α, αβ).
+    algebraic gates in l layers, the output layer included. A ReLU is (1, 1, 1) in the paper's
+    count; a (t, β)-poly activation on a polynomial of degree α is (t, α, αβ).
 
     Args:
         t: pieces of a gate, at least 1.
@@ -45,9 +43,7 @@ def telgarsky16_crossing_upper(
     return 2 * Fraction(2 * t * nodes * alpha, layers) ** layers * beta ** (layers * layers)
 
 
-def log_telgarsky16_crossing_upper(
-    t: int, alpha: int, beta: int, nodes: int, layers: int
-) -> float:
+def log_telgarsky16_crossing_upper(t: int, alpha: int, beta: int, nodes: int, layers: int) -> float:
     """Return the natural logarithm of `telgarsky16_crossing_upper`, which never overflows.
 
     Example:
@@ -84,9 +80,9 @@ def telgarsky16_separation(
 ) -> Telgarsky16Separation:
     """State the depth separation for a given k, with its constants.
 
-    Telgarsky 2016, Theorem 1.1: a ReLU network f on R^d with 2k³ + 8 layers, 3k³ + 12 nodes and 4 + d
-    distinct parameters has ∫_{[0,1]^d} |f − g| ≥ 1/64 against every network g of (t, α, β)-semialgebraic
-    gates with at most k layers and at most 2^k/(tαβ) nodes.
+    Telgarsky 2016, Theorem 1.1: a ReLU network f on R^d with 2k³ + 8 layers, 3k³ + 12 nodes and 4 +
+    d distinct parameters has ∫_{[0,1]^d} |f − g| ≥ 1/64 against every network g of (t, α,
+    β)-semialgebraic gates with at most k layers and at most 2^k/(tαβ) nodes.
 
     Args:
         k: at least 1.
@@ -114,9 +110,9 @@ def telgarsky16_separation(
 def telgarsky16_disagreement_lower(s_f: int, s_g: int) -> Fraction:
     """Bound from below the fraction of f's label regions on which g is wrong throughout.
 
-    Telgarsky 2016, Lemma 3.1: at least ½(1 − 2·s_g/s_f) of the s_f = Cr(f) regions have labels f̃ ≠ g̃ on
-    the whole region, for every g with Cr(g) ≤ s_g. It approaches a half from below, and says nothing
-    (0 here) once 2·s_g ≥ s_f.
+    Telgarsky 2016, Lemma 3.1: at least ½(1 − 2·s_g/s_f) of the s_f = Cr(f) regions have labels f̃ ≠
+    g̃ on the whole region, for every g with Cr(g) ≤ s_g. It approaches a half from below, and says
+    nothing (0 here) once 2·s_g ≥ s_f.
 
     Args:
         s_f: Cr(f), at least 1.
@@ -174,9 +170,9 @@ def l1_gap(depth: int, intervals: int) -> Fraction:
 
     m^K is the K-fold mirror map, s the number of label intervals of g on [0, 1]. Derived here and
     checked against an exact dynamic programme; at s = 2^(K−2) it is 3/32 + 2^−(K+3), six times the
-    1/64 of Telgarsky 2016, Theorem 1.1. Each of the 2^K + 1 label regions of m^K encloses a triangle of
-    area 2^−(K+2) between the graph and ½ (half of that at either end), and g forgoes one for every two
-    intervals it lacks.
+    1/64 of Telgarsky 2016, Theorem 1.1. Each of the 2^K + 1 label regions of m^K encloses a
+    triangle of area 2^−(K+2) between the graph and ½ (half of that at either end), and g forgoes
+    one for every two intervals it lacks.
 
     Args:
         depth: K, at least 1.
@@ -190,7 +186,9 @@ def l1_gap(depth: int, intervals: int) -> Fraction:
     return max(Fraction(0), Fraction(2**depth + 1 - intervals, 2 ** (depth + 3)))
 
 
-def _gates(t: int, alpha: int, beta: int, nodes: int, layers: int) -> tuple[int, int, int, int, int]:
+def _gates(
+    t: int, alpha: int, beta: int, nodes: int, layers: int
+) -> tuple[int, int, int, int, int]:
     layers = check_integer("layers", layers, 1)
     nodes = check_integer("nodes", nodes, 1)
     if nodes < layers:

@@ -11,15 +11,15 @@ from jaxtyping import Array, Bool, Int
 class CountResult(eqx.Enumeration):
     """What a count is worth."""
 
-    exact = "exact: `value` is the crossing number"
-    certified = "certified: `value` is proven by outward-rounded intervals"
-    lower_bound = "lower bound only: the sampled function changes label `value` − 1 times"
-    unresolved = (
+    exact: Any = "exact: `value` is the crossing number"
+    certified: Any = "certified: `value` is proven by outward-rounded intervals"
+    lower_bound: Any = "lower bound only: the sampled function changes label `value` − 1 times"
+    unresolved: Any = (
         "unresolved: label intervals can be narrower than the spacing of the points (or points "
         "coincide in this dtype), so crossings may be missing; use more points, float64, or `Exact`"
     )
-    overflow = "overflow: the capacity asked for is too small, nothing was truncated into `value`"
-    not_finite = "not finite: the function returned NaN or an infinity, labels are not defined"
+    overflow: Any = "overflow: more pieces than the capacity; nothing was truncated into `value`"
+    not_finite: Any = "not finite: the function returned NaN or an infinity, labels are not defined"
 
 
 class CrossingCount(eqx.Module):

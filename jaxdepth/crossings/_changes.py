@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int, Real
 
-from jaxdepth._misc import is_traced, refuse
+from jaxdepth._misc import RealLike, is_traced, refuse
 
 
 def changes(
-    values: Float[Array | np.ndarray, "*batch points"], level: float | Float[Array, ""] = 0.5
+    values: Real[Array | np.ndarray, "*batch points"], level: RealLike = 0.5
 ) -> Int[Array, "*batch"]:
     """Count the label changes of 1[values ≥ level] along the last axis.
 
@@ -20,8 +20,9 @@ def changes(
         level: the level of the classifier.
 
     Returns:
-        Integers of shape (*batch,): Cr of the samples less 1. A row that holds a NaN, whose labels are
-        not defined, raises when it is concrete and gives −1 (which no count can be) under a trace.
+        Integers of shape (*batch,): Cr of the samples less 1. A row that holds a NaN, whose labels
+        are not defined, raises when it is concrete and gives −1 (which no count can be) under a
+        trace.
 
     Raises:
         ValueError: no last axis, no points, or concrete NaN.
@@ -41,4 +42,6 @@ def changes(
         refuse("values", "free of NaN", "NaN", "Labels 1[value ≥ level] are not defined there.")
     labels = values >= jnp.asarray(level, values.dtype)
     flips = labels[..., 1:] != labels[..., :-1]
-    return jnp.where(undefined, -1, jnp.sum(flips, axis=-1, dtype=jax.dtypes.canonicalize_dtype(int)))
+    return jnp.where(
+        undefined, -1, jnp.sum(flips, axis=-1, dtype=jax.dtypes.canonicalize_dtype(int))
+    )

@@ -28,8 +28,8 @@ def count(
 ) -> CrossingCount:
     """Count the maximal intervals on which the classifier 1[fn ≥ level] is constant.
 
-    Cr(fn) of Telgarsky 2016 (Section 3), on a closed interval: the changes of label plus 1. A maximum
-    that touches the level from below counts two changes.
+    Cr(fn) of Telgarsky 2016 (Section 3), on a closed interval: the changes of label plus 1. A
+    maximum that touches the level from below counts two changes.
 
     Args:
         fn: a function R → R: a network of shape (1,) → (1,) or () → (), or any callable for `Grid`.
@@ -41,8 +41,8 @@ def count(
         A `CrossingCount`; its `result` says what the number is worth.
 
     Raises:
-        ValueError: a bad interval or level, a function that is not scalar, a network or setting that
-            the method cannot handle.
+        ValueError: a bad interval or level, a function that is not scalar, a network or setting
+            that the method cannot handle.
 
     Example:
         >>> from jaxdepth.networks import Sawtooth

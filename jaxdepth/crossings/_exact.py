@@ -13,18 +13,18 @@ from jaxdepth._misc import check_integer, is_traced, require_x64
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.networks import AffineLayer
-from jaxdepth.piecewise._float64 import Ambiguous, enumerate_float64
+from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
 from jaxdepth.piecewise._pieces import prepare
-from jaxdepth.piecewise._rational import TooManyPieces, enumerate_rational
+from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
 
 class Exact(AbstractCounter):
     """Count a piecewise linear network exactly: float64 under a rigorous bound, rationals in doubt.
 
     The count is of the stored weights, whatever their precision. Every kink is enumerated with a
-    bound on its rounding error; a sign that the bound does not settle (a touching maximum, coincident
-    kinks, zero biases) sends the network to `Rational`. Returns Python ints. One concrete network at
-    a time; under jit or vmap use `Grid`.
+    bound on its rounding error; a sign that the bound does not settle (a touching maximum,
+    coincident kinks, zero biases) sends the network to `Rational`. Returns Python ints. One
+    concrete network at a time; under jit or vmap use `Grid`.
 
     Attributes:
         max_pieces: hold at most so many affine pieces; beyond, `result` says `overflow` and `upper`
@@ -50,10 +50,10 @@ class Exact(AbstractCounter):
             values, errors = found.at_kinks()
             above = values - float(level)
             if np.any(np.abs(above) <= (errors + 2.0**-52 * np.abs(above)) * (1 + 2.0**-50)):
-                raise Ambiguous
-        except Ambiguous:
+                raise AmbiguousError
+        except AmbiguousError:
             return Rational(max_pieces=self.max_pieces)(fn, interval, level)
-        except TooManyPieces:
+        except TooManyPiecesError:
             return _overflow(layers)
         return _proven(above >= 0)
 
@@ -85,7 +85,7 @@ class Rational(AbstractCounter):
         layers, start, end = _prepare(fn, interval, level, "Rational")
         try:
             _, values = enumerate_rational(layers, Fraction(start), Fraction(end), self.max_pieces)
-        except TooManyPieces:
+        except TooManyPiecesError:
             return _overflow(layers)
         threshold = Fraction(float(level))
         return _proven(np.array([value >= threshold for value in values]))

@@ -62,7 +62,9 @@ class Grid(AbstractCounter):
         chunk = min(chunk, self.num_points)
         # Networks of a batch go one by one through a CPU's caches, and together through a device.
         together = 1 if on_cpu else max(1, 2**20 // chunk)
-        return _count_on_grid(fn, start, end, jnp.asarray(level, dtype), self.num_points, chunk, together)
+        return _count_on_grid(
+            fn, start, end, jnp.asarray(level, dtype), self.num_points, chunk, together
+        )
 
 
 def _int_dtype() -> np.dtype:
@@ -133,7 +135,7 @@ def _stream(
 
 
 def _one_by_one(kernel: Any, together: int) -> Any:
-    """Give `kernel` a batching rule of its own: a loop over the batch, `together` members at a time.
+    """Give `kernel` a batching rule: a loop over the batch, `together` members at a time.
 
     A loop over depth under the plain rule runs every member to the greatest depth and masks; in a
     loop over the members each runs to its own.
@@ -151,10 +153,10 @@ def _one_by_one(kernel: Any, together: int) -> Any:
 
         def member(row: list[Array]) -> Any:
             rows = iter(row)
-            whole = [next(rows) if is_mapped else leaf for is_mapped, leaf in zip(mapped, flat)]
+            whole = [next(rows) if own else leaf for own, leaf in zip(mapped, flat, strict=True)]
             return batched(*jax.tree.unflatten(treedef, whole))
 
-        rows = [leaf for is_mapped, leaf in zip(mapped, flat) if is_mapped]
+        rows = [leaf for own, leaf in zip(mapped, flat, strict=True) if own]
         out = jax.lax.map(member, rows, batch_size=None if together == 1 else together)
         return out, jax.tree.map(lambda _: True, out)
 

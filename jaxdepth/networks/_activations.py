@@ -54,18 +54,15 @@ def negative_slope(name: str | Activation) -> float:
     A callable counts as one of the named activations only where it traces to the same primitive
     operations on a scalar, which is a proof and not a guess from its name.
     """
-    if callable(name):
-        program = _program(name)
-        same = [key for key in _NEGATIVE_SLOPE if _program(_NAMED[key]) == program]
-        name = same[0] if same else getattr(name, "__name__", repr(name))
-    if name not in _NEGATIVE_SLOPE:
-        refuse(
-            "activation",
-            f"piecewise linear ({', '.join(sorted(_NEGATIVE_SLOPE))}) to list affine layers",
-            name,
-            "Count a network with any other activation by `Grid`.",
-        )
-    return _NEGATIVE_SLOPE[name]
+    for known, slope in _NEGATIVE_SLOPE.items():
+        if name == known or (callable(name) and _program(name) == _program(_NAMED[known])):
+            return slope
+    return refuse(
+        "activation",
+        f"piecewise linear ({', '.join(sorted(_NEGATIVE_SLOPE))}) to list affine layers",
+        name,
+        "Count a network with any other activation by `Grid`.",
+    )
 
 
 def _program(fn: Activation) -> tuple:

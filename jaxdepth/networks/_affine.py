@@ -47,7 +47,8 @@ def affine_layers(net: Any) -> tuple[AffineLayer, ...]:
         A tuple of `AffineLayer`; the network is their composition.
 
     Raises:
-        ValueError: a network that cannot be listed so, or an activation that is not piecewise linear.
+        ValueError: a network that cannot be listed so, or an activation that is not piecewise
+            linear.
 
     Example:
         >>> import equinox as eqx, jax
@@ -68,7 +69,7 @@ def affine_layers(net: Any) -> tuple[AffineLayer, ...]:
         return _chain([*chain, net.layers[-1], net.final_activation])
     if isinstance(net, eqx.nn.Sequential):
         return _chain([step.fn if isinstance(step, eqx.nn.Lambda) else step for step in net.layers])
-    refuse(
+    return refuse(
         "fn",
         "a piecewise linear network that lists its affine layers (this library's, eqx.nn.MLP, "
         "eqx.nn.Linear or eqx.nn.Sequential)",

@@ -13,21 +13,21 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxdepth._misc import check_integer, is_traced, refuse
-from jaxdepth.networks._activations import activation as activation_named
-from jaxdepth.networks._activations import negative_slope
+from jaxdepth.networks._activations import activation as activation_named, negative_slope
 from jaxdepth.networks._affine import AffineLayer, affine_layer
 
 
 class MLP(eqx.Module):
     """A fully connected network x ↦ W_out·σ(W_D ⋯ σ(W_1 x + b_1) ⋯ + b_D) + b_out.
 
-    The hidden layers are stacked, zero-padded to the widest, and evaluated by one scan. Padding leaks
-    exactly 0: an inactive unit outputs 0 whatever the activation, an inactive layer passes its input
-    on, and the gradients of all padding are exactly 0. Weights are drawn per (layer, unit, input), so
-    that padding never changes them: `MLP.padded(max_sizes, width=w, depth=d, key=key)` has the same
-    active weights as `MLP((n, w, …, w, m), key=key)` with d hidden layers.
+    The hidden layers are stacked, zero-padded to the widest, and evaluated by one scan. Padding
+    leaks exactly 0: an inactive unit outputs 0 whatever the activation, an inactive layer passes
+    its input on, and the gradients of all padding are exactly 0. Weights are drawn per (layer,
+    unit, input), so that padding never changes them: `MLP.padded(max_sizes, width=w, depth=d,
+    key=key)` has the same active weights as `MLP((n, w, …, w, m), key=key)` with d hidden layers.
 
-    Weights are N(0, weight_gain / fan-in) and biases N(0, bias_std²): He's initialisation by default.
+    Weights are N(0, weight_gain / fan-in) and biases N(0, bias_std²): He's initialisation by
+    default.
 
     Attributes:
         weight_in: shape (hidden, in).
@@ -101,9 +101,9 @@ class MLP(eqx.Module):
 
         gain, std = jnp.asarray(weight_gain, dtype), jnp.asarray(bias_std, dtype)
         drawn = _draw(key, self.widths, self.depth, gain, std, self.sizes)
-        self.weight_in, self.weights, self.biases, self.bias_out = drawn[0], drawn[1], drawn[3], drawn[4]
+        self.weight_in, self.weights, weight_out, self.biases, self.bias_out = drawn
         # A traced width or depth out of range fills the output with NaN: counts say `not finite`.
-        self.weight_out = jnp.where(within, drawn[2], jnp.nan)
+        self.weight_out = jnp.where(within, weight_out, jnp.nan)
 
     @classmethod
     def padded(
@@ -115,7 +115,7 @@ class MLP(eqx.Module):
         key: PRNGKeyArray,
         **options: Any,
     ) -> MLP:
-        """Build a network of `depth` hidden layers of `width` units inside the shapes of `max_sizes`.
+        """Build `depth` hidden layers of `width` units inside the shapes of `max_sizes`.
 
         `width` and `depth` may be traced: thousands of shapes share one compilation. Traced values
         out of range cannot raise; they give a network of NaN, which every count reports.
@@ -162,7 +162,9 @@ class MLP(eqx.Module):
             ins = [self.sizes[0], *widths]
             hidden = [
                 affine_layer(weight[:rows, :columns], bias[:rows], slope)
-                for weight, bias, rows, columns in zip(weights, self.biases, widths, ins, strict=False)
+                for weight, bias, rows, columns in zip(
+                    weights, self.biases, widths, ins, strict=False
+                )
             ]
             return (*hidden, affine_layer(self.weight_out[:, : widths[-1]], self.bias_out, 1.0))
         # An inactive layer is the identity: weight 1, bias 0, negative slope 1.
@@ -186,7 +188,7 @@ def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def _check_active(name: str, value: Any, most: int) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-    """Return the active number as int32, and whether it lies in [1, most] (raised when concrete)."""
+    """Return the active number, and whether it lies in [1, most] (refused when concrete)."""
     if not is_traced(value):
         value = value.item() if isinstance(value, (jax.Array, np.ndarray)) else value
         value = check_integer(name, value, 1, most)
@@ -194,14 +196,6 @@ def _check_active(name: str, value: Any, most: int) -> tuple[Int[Array, ""], Boo
         refuse(name, "an integer scalar", value)
     number = jnp.asarray(value, jnp.int32)
     return number, (number >= 1) & (number <= most)
-
-
-def _indexed_normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype: Any) -> Array:
-    """Draw standard normals, the one at index (i, j, …) from `key` folded with i, then j, … ."""
-    if not shape:
-        return jax.random.normal(key, (), dtype)
-    draw = lambda i: _indexed_normal(jax.random.fold_in(key, i), shape[1:], dtype)  # noqa: E731
-    return jax.vmap(draw)(jnp.arange(shape[0], dtype=jnp.int32))
 
 
 def _live_units(
@@ -221,7 +215,7 @@ def _draw(
     bias_std: Float[Array, ""],
     sizes: tuple[int, ...],
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Draw (weight_in, weights, weight_out, biases, bias_out); compiled, for it is many small steps.
+    """Draw (weight_in, weights, weight_out, biases, bias_out), the padding set to 0.
 
     The number at (layer, unit, input) is the standard normal of `key` folded with these three; the
     bias stands at input 0, so a unit is a row [bias, weights]. The output layer has index `depth`.
@@ -237,7 +231,9 @@ def _draw(
     def normal(*place: Array) -> Array:
         return jax.random.normal(reduce(jax.random.fold_in, place, key), (), dtype)
 
-    flat = jnp.split(jax.vmap(normal)(layer, unit, source), np.cumsum([i.shape[1] for i in index])[:-1])
+    flat = jnp.split(
+        jax.vmap(normal)(layer, unit, source), np.cumsum([i.shape[1] for i in index])[:-1]
+    )
     first, between, last = (rows.reshape(shape) for rows, shape in zip(flat, blocks, strict=True))
 
     live = _live_units(widths, depth, sizes)

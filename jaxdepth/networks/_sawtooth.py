@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth._misc import RealLike, check_integer, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
 
 
@@ -26,11 +26,11 @@ def _triangle(z: Float[Array, ""], teeth: int) -> Float[Array, ""]:
 
 
 class Sawtooth(eqx.Module):
-    """The `depth`-fold composition of the (teeth, [0, 1])-triangle, a ReLU network with tied weights.
+    """The `depth`-fold composition of the (teeth, [0, 1])-triangle, as a ReLU network.
 
-    It crosses ½ exactly (2·teeth)^depth times on [0, 1], so Cr = (2·teeth)^depth + 1: Telgarsky 2016,
-    Corollary 3.14 (`bounds.triangle_count`). As a network it has 2·depth layers of 2·teeth and 1
-    ReLUs in turn. The loop over depth is not unrolled: compile time does not grow with depth.
+    It crosses ½ exactly (2·teeth)^depth times on [0, 1], so Cr = (2·teeth)^depth + 1: Telgarsky
+    2016, Corollary 3.14 (`bounds.triangle_count`). As a network it has 2·depth layers of 2·teeth
+    and 1 ReLUs in turn. The loop over depth is not unrolled: compile time does not grow with depth.
 
     Attributes:
         depth: how many triangles are composed.
@@ -41,8 +41,8 @@ class Sawtooth(eqx.Module):
         depth: an integer ≥ 1. It may be traced: `jax.vmap` over thousands of depths compiles once.
             A traced depth allows forward-mode derivatives only, unless `max_depth` is given.
         teeth: a Python int ≥ 1.
-        max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this length,
-            safe for reverse mode. A traced depth beyond it gives NaN.
+        max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this
+            length, safe for reverse mode. A traced depth beyond it gives NaN.
 
     Example:
         >>> float(Sawtooth(2)(0.125))
@@ -69,10 +69,10 @@ class Sawtooth(eqx.Module):
             return
         if isinstance(depth, (jax.Array, np.ndarray)) and depth.ndim == 0:
             depth = depth.item()
-        most = np.iinfo(np.int32).max if max_depth is None else self.max_depth
+        most = self.max_depth or np.iinfo(np.int32).max
         self.depth = np.asarray(check_integer("depth", depth, 1, most), np.int32)
 
-    def __call__(self, x: Float[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number; the dtype follows `x`."""
         x = jnp.asarray(x)
         x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
@@ -90,7 +90,9 @@ class Sawtooth(eqx.Module):
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the 2·depth ReLU layers, in float64; the depth must be concrete."""
         if is_traced(self.depth):
-            refuse("depth", "concrete to list affine layers", self.depth, "Call outside jit and vmap.")
+            refuse(
+                "depth", "concrete to list affine layers", self.depth, "Call outside jit and vmap."
+            )
         pieces = 2 * self.teeth
         offsets = np.arange(pieces) / pieces
         turns = 2.0 * pieces * (-1.0) ** np.arange(pieces)
@@ -122,7 +124,9 @@ class Sawtooth(eqx.Module):
         eps = float(jnp.finfo(dtype).eps)
         spacing = (end - start) / (num_points - 1)
         rounding = eps * jnp.maximum(jnp.abs(start), jnp.abs(end))
-        doubtful = 0.0 if self.teeth == 1 else 16 * (self.teeth + 1) ** 3 * eps / (2 * self.teeth - 1)
+        doubtful = (
+            0.0 if self.teeth == 1 else 16 * (self.teeth + 1) ** 3 * eps / (2 * self.teeth - 1)
+        )
         folds = jnp.asarray(self.depth).astype(dtype)
         width = 2 * jnp.minimum(level, 1 - level) * jnp.asarray(2.0 * self.teeth, dtype) ** -folds
         margin = 1 - 64 * eps  # the rounding of the four lines above, generously

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -32,8 +33,14 @@ def scalar_function(fn: Any, dtype: Any) -> Scalar:
         if not hasattr(out, "shape") or out.size != 1 or not _is_real(out.dtype):
             failures.append(f"on shape {shape} it returned {out}")
             continue
-        return lambda x, shape=shape: jnp.reshape(fn(jnp.reshape(x, shape)), ()).astype(dtype)
-    refuse("fn", "a real scalar function of one real variable", fn, "; ".join(failures) + ".")
+        return partial(_evaluate, fn, shape, dtype)
+    return refuse(
+        "fn", "a real scalar function of one real variable", fn, "; ".join(failures) + "."
+    )
+
+
+def _evaluate(fn: Any, shape: tuple[int, ...], dtype: Any, x: Array) -> Array:
+    return jnp.reshape(fn(jnp.reshape(x, shape)), ()).astype(dtype)
 
 
 def _is_real(dtype: Any) -> bool:

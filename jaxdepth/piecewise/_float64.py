@@ -1,9 +1,9 @@
 """Enumeration of a piecewise linear network in float64, certified by a running error bound.
 
 On each interval the hidden vector is affine, h(x) = A·x + C. Floating point computes A and C with
-errors of at most EA and EC, carried along by the standard model: a product of n terms is wrong by at
-most γ_n·|a|·|b|, γ_n = nu/(1 − nu), u = 2^−53 (Higham 2002, Section 3.1), in whatever order it is
-summed. A sign is used only where it exceeds its bound, and kinks only where their enclosures are
+errors of at most EA and EC, carried along by the standard model: a product of n terms is wrong by
+at most γ_n·|a|·|b|, γ_n = nu/(1 − nu), u = 2^−53 (Higham 2002, Section 3.1), in whatever order it
+is summed. A sign is used only where it exceeds its bound, and kinks only where their enclosures are
 apart; anything closer is left to exact arithmetic.
 """
 
@@ -15,17 +15,17 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdepth.networks import AffineLayer
-from jaxdepth.piecewise._rational import TooManyPieces
+from jaxdepth.piecewise._rational import TooManyPiecesError
 
 _UNIT = 2.0**-53
 
 
-class Ambiguous(Exception):
+class AmbiguousError(Exception):
     """A sign or an order could not be told in float64."""
 
 
 class Enumeration(NamedTuple):
-    """A network R → R on an interval: x has n + 1 entries, the others one for each of n intervals."""
+    """A network on an interval: x has n + 1 entries, the others one for each of n intervals."""
 
     x: np.ndarray
     x_error: np.ndarray
@@ -53,8 +53,8 @@ def enumerate_float64(
     """Return the kinks of the network (ends included) and its affine form between them.
 
     Raises:
-        Ambiguous: float64 cannot settle a sign or an order.
-        TooManyPieces: more than `max_pieces` intervals.
+        AmbiguousError: float64 cannot settle a sign or an order.
+        TooManyPiecesError: more than `max_pieces` intervals.
     """
     x, ex = np.array([start, end]), np.zeros(2)
     A, C = np.ones((1, 1)), np.zeros((1, 1))
@@ -75,7 +75,7 @@ def enumerate_float64(
         right = _sign(_evaluate(x[1:, None], ex[1:, None], A, C, EA, EC), A, EA, EC)
         x, ex, parent, position = _split(x, ex, A, C, EA, EC, left != right)
         if len(x) - 1 > max_pieces:
-            raise TooManyPieces
+            raise TooManyPiecesError
         # Right of its kink a unit has the sign it has at the right end of the parent interval.
         positive = np.where(x[:-1, None] >= position[parent], right[parent], left[parent]) > 0
         A, C, EA, EC = A[parent], C[parent], EA[parent], EC[parent]
@@ -89,7 +89,7 @@ def _refuse_tiny(*arrays: np.ndarray) -> None:
     """Keep every product out of underflow, where the relative error model fails."""
     for array in arrays:
         if np.any((array != 0) & (np.abs(array) < 2.0**-500)):
-            raise Ambiguous
+            raise AmbiguousError
 
 
 def _evaluate(
@@ -106,10 +106,10 @@ def _sign(
 ) -> np.ndarray:
     value, error = value_and_error
     if not np.isfinite(error).all():
-        raise Ambiguous
+        raise AmbiguousError
     nothing = (A == 0) & (EA == 0) & (value == 0) & (EC == 0)  # a dead unit: z ≡ 0, no kink
     if np.any((np.abs(value) <= error) & ~nothing):
-        raise Ambiguous
+        raise AmbiguousError
     return np.sign(value)
 
 
@@ -124,8 +124,8 @@ def _split(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Insert the roots of the units that change sign.
 
-    Returns the points, their errors, the old interval of every new one, and each unit's root in each
-    old interval (−∞ where there is none).
+    Returns the points, their errors, the old interval of every new one, and each unit's root in
+    each old interval (−∞ where there is none).
     """
     piece, unit = np.nonzero(changes)
     a, c, ea, ec = (array[piece, unit] for array in (A, C, EA, EC))
@@ -135,7 +135,7 @@ def _split(
     residual = ec + ea * np.abs(root) + _UNIT * np.abs(a * root)
     error = residual / (np.abs(a) - ea) * (1 + 16 * _UNIT)
     if not np.isfinite(root).all() or np.any(np.abs(a) <= ea):
-        raise Ambiguous
+        raise AmbiguousError
     position = np.full(A.shape, -np.inf)
     position[piece, unit] = root
     points, errors = np.concatenate([x, root]), np.concatenate([ex, error])
@@ -143,5 +143,5 @@ def _split(
     order = np.lexsort((points, owner))
     points, errors, owner = points[order], errors[order], owner[order]
     if np.any(np.diff(points) <= (errors[1:] + errors[:-1]) * (1 + 4 * _UNIT)):
-        raise Ambiguous
+        raise AmbiguousError
     return points, errors, owner[:-1], position

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from jaxdepth._misc import check_finite, check_integer, check_interval, is_traced, refuse
 from jaxdepth.networks import AffineLayer, affine_layers
-from jaxdepth.piecewise._float64 import Ambiguous, Enumeration, enumerate_float64
-from jaxdepth.piecewise._rational import TooManyPieces, enumerate_rational
+from jaxdepth.piecewise._float64 import AmbiguousError, Enumeration, enumerate_float64
+from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
 Method = Literal["float64", "rational"]
 
@@ -21,8 +21,8 @@ Method = Literal["float64", "rational"]
 class PiecesResult(eqx.Enumeration):
     """What an enumeration is worth."""
 
-    exact = "exact: `num` is the number of affine pieces of the stored weights"
-    overflow = "overflow: more pieces than `max_pieces`; nothing was truncated into the answer"
+    exact: Any = "exact: `num` is the number of affine pieces of the stored weights"
+    overflow: Any = "overflow: more pieces than `max_pieces`; nothing was truncated into the answer"
 
 
 class Pieces(eqx.Module):
@@ -57,17 +57,17 @@ def pieces(
     Args:
         net: a network that lists its affine layers (`networks.affine_layers`).
         interval: (start, end).
-        method: "float64" enumerates in floating point under a rigorous error bound and leaves what is
-            closer than the bound to "rational", which computes with the stored weights as the exact
-            dyadic numbers that they are. The answers are the same.
+        method: "float64" enumerates in floating point under a rigorous error bound and leaves what
+            is closer than the bound to "rational", which computes with the stored weights as the
+            exact dyadic numbers that they are. The answers are the same.
         max_pieces: refuse to hold more.
 
     Returns:
         `Pieces` of the stored weights: neighbouring intervals of exactly equal slope are one piece.
 
     Raises:
-        ValueError: a network that is not piecewise linear or not R → R, non-finite weights, a traced
-            network (this is a host method), a bad interval.
+        ValueError: a network that is not piecewise linear or not R → R, non-finite weights, a
+            traced network (this is a host method), a bad interval.
 
     Example:
         >>> from jaxdepth.networks import Sawtooth
@@ -82,11 +82,11 @@ def pieces(
         if method == "float64":
             try:
                 return _from_float64(enumerate_float64(layers, start, end, max_pieces))
-            except Ambiguous:
+            except AmbiguousError:
                 pass
         ends = Fraction(start), Fraction(end)
         return _from_rational(*enumerate_rational(layers, *ends, max_pieces))
-    except TooManyPieces:
+    except TooManyPiecesError:
         none = np.zeros(0)
         return Pieces(none, none, none, 0, PiecesResult.overflow)
 
@@ -97,8 +97,8 @@ def prepare(
     """Check what every host enumeration needs: concrete, finite, R → R, with real ends."""
     if is_traced(net, interval, others):
         raise ValueError(
-            f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap and "
-            "grad, or count by `Grid` inside them."
+            f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap "
+            "and grad, or count by `Grid` inside them."
         )
     start, end = check_interval(interval)
     layers = affine_layers(net)
@@ -114,7 +114,7 @@ def _from_float64(found: Enumeration) -> Pieces:
     doubt = (found.slope_error[1:] + found.slope_error[:-1]) * (1 + 2.0**-50)
     same = (gap == 0) & (doubt == 0)
     if np.any((gap <= doubt) & ~same):
-        raise Ambiguous
+        raise AmbiguousError
     values, _ = found.at_kinks()
     keep = np.concatenate([[True], ~same, [True]])
     return Pieces(

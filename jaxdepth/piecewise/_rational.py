@@ -1,10 +1,10 @@
 """Exact enumeration of a piecewise linear network on an interval, in integer arithmetic.
 
-A point of the graph is kept in homogeneous integer coordinates (q, q·x, q·h₁, …, q·hₘ), q > 0, h the
-hidden vector at x. Floats are dyadic rationals, so a layer is an integer matrix once its weights and
-the common denominator are scaled by a power of two. Where unit j changes sign between neighbours v
-and v′, its kink is the integer combination |Z′ⱼ|·v + |Zⱼ|·v′: on it qz_j = |Z′ⱼ|Zⱼ + |Zⱼ|Z′ⱼ = 0. No
-number is ever rounded.
+A point of the graph is kept in homogeneous integer coordinates (q, q·x, q·h₁, …, q·hₘ), q > 0, h
+the hidden vector at x. Floats are dyadic rationals, so a layer is an integer matrix once its
+weights and the common denominator are scaled by a power of two. Where unit j changes sign between
+neighbours v and v′, its kink is the integer combination |Z′ⱼ|·v + |Zⱼ|·v′: on it qz_j = |Z′ⱼ|Zⱼ +
+|Zⱼ|Z′ⱼ = 0. No number is ever rounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from jaxdepth.networks import AffineLayer
 
 
-class TooManyPieces(Exception):
+class TooManyPiecesError(Exception):
     """The enumeration met more breakpoints than it was allowed to hold."""
 
 
@@ -31,13 +31,13 @@ def enumerate_rational(
     Between neighbours the network is affine; neighbours of equal slope are not merged.
 
     Raises:
-        TooManyPieces: more than `max_pieces` intervals.
+        TooManyPiecesError: more than `max_pieces` intervals.
     """
     points = _integers([[1, x, x] for x in (start, end)])
     for layer in layers:
         points = _insert_kinks(_linear(points, layer), float(layer.negative_slope) != 1.0)
         if len(points) - 1 > max_pieces:
-            raise TooManyPieces
+            raise TooManyPiecesError
         points = _reduced(_activated(points, float(layer.negative_slope)))
     kinks = [Fraction(x, q) for q, x in zip(points[:, 0], points[:, 1], strict=True)]
     values = [Fraction(y, q) for q, y in zip(points[:, 0], points[:, 2], strict=True)]
@@ -85,7 +85,9 @@ def _insert_kinks(points: np.ndarray, bends: bool) -> np.ndarray:
     kinks = _reduced(
         abs(right[rows, 2 + unit])[:, None] * left + abs(left[rows, 2 + unit])[:, None] * right
     )
-    place = [(int(i), Fraction(x, q)) for i, q, x in zip(where, kinks[:, 0], kinks[:, 1], strict=True)]
+    place = [
+        (int(i), Fraction(x, q)) for i, q, x in zip(where, kinks[:, 0], kinks[:, 1], strict=True)
+    ]
     order = sorted(range(len(place)), key=place.__getitem__)
     distinct = [k for n, k in enumerate(order) if n == 0 or place[k] != place[order[n - 1]]]
     return np.insert(points, where[distinct] + 1, kinks[distinct], axis=0)

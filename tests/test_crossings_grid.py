@@ -1,0 +1,237 @@
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdepth.bounds import triangle_count
+from jaxdepth.crossings import CountResult, Exact, Grid, changes, count
+from jaxdepth.networks import MLP, Sawtooth
+
+
+def mirror_power(depth: int, dtype=jnp.float32) -> MLP:
+    """m^depth as an MLP, so that its evaluation is by matrix products."""
+    net = MLP((1, *[2] * depth, 1), dtype=dtype, key=jax.random.key(0))
+    turn = jnp.array([2.0, -4.0], dtype)
+    bias = jnp.array([0.0, -0.5], dtype)
+    parts = (jnp.ones((2, 1), dtype), jnp.tile(turn, (depth - 1, 2, 1)), turn[None])
+    biases = (jnp.tile(bias, (depth, 1)), jnp.zeros(1, dtype))
+    return eqx.tree_at(
+        lambda net: (net.weight_in, net.weights, net.weight_out, net.biases, net.bias_out),
+        net,
+        (*parts, *biases),
+    )
+
+
+def test_corollary_3_14_for_every_depth_the_grid_resolves_with_one_compile():
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def counts(depths):
+        return jax.vmap(lambda k: count(Sawtooth(k), Grid(2**14 + 1)))(depths)
+
+    answer = counts(jnp.arange(1, 14))
+    assert answer.value.tolist() == [triangle_count(1, k) for k in range(1, 14)]
+    assert answer.trusted.all()
+    assert (answer.result == CountResult.exact).all()
+    counts(jnp.arange(2, 15))
+
+
+@pytest.mark.parametrize("teeth", [1, 2, 3])
+def test_many_teeth_are_counted_and_proven(teeth):
+    answer = count(Sawtooth(3, teeth=teeth), Grid(2**11 + 1))
+    assert int(answer.value) == int(answer.lower) == int(answer.upper) == triangle_count(teeth, 3)
+    assert bool(answer.trusted)
+
+
+def test_a_grid_on_the_feet_of_the_teeth_says_so():
+    answer = count(Sawtooth(15), Grid(2**14 + 1))
+    assert int(answer.value) == 1
+    assert not bool(answer.trusted)
+    assert answer.result == CountResult.unresolved
+    assert int(answer.upper) > triangle_count(1, 15)
+
+
+@pytest.mark.parametrize("depth", [12, 14, 15, 16, 40, 1000])
+def test_no_trusted_answer_is_ever_wrong(depth):
+    for points in (2**13 + 1, 3**8, 20_000):
+        answer = count(Sawtooth(depth), Grid(points))
+        if bool(answer.trusted):
+            assert int(answer.value) == triangle_count(1, depth)
+        else:
+            assert answer.result == CountResult.unresolved
+
+
+def test_points_that_coincide_are_flagged(x32):
+    answer = count(Sawtooth(3), Grid(2**20 + 1), interval=(100.0, 101.0))
+    assert answer.result == CountResult.unresolved
+    identity = count(lambda x: x - 100.0, Grid(2**20 + 1), interval=(100.0, 101.0))
+    assert identity.result == CountResult.unresolved
+    assert int(identity.value) == 2
+
+
+def test_the_answer_does_not_depend_on_the_chunk(getkey):
+    net = MLP((1, 8, 8, 1), key=getkey())
+    values = {
+        chunk: int(count(net, Grid(1000, chunk=chunk), interval=(-4.0, 4.0), level=0.1).value)
+        for chunk in (1, 7, 999, 1000, 4096)
+    }
+    assert len(set(values.values())) == 1, values
+
+
+def test_the_grid_equals_the_changes_of_the_values(getkey):
+    net = MLP((1, 16, 16, 1), key=getkey())
+    x = jnp.linspace(0.0, 1.0, 257)
+    values = jax.vmap(lambda z: net(z[None])[0])(x)
+    level = float(jnp.median(values))
+    assert int(count(net, Grid(257), level=level).value) == int(changes(values, level)) + 1
+
+
+def test_any_callable_level_and_interval_will_do():
+    waves = jax.vmap(
+        lambda w: count(lambda x: jnp.sin(w * x), Grid(2001), interval=(0.0, 1.0), level=0.25).value
+    )(jnp.array([3.0, 10.0, 100.0]))
+    # sin(wx) ≥ ¼ is entered and left in each period begun: 1, 2 and 16 of them.
+    assert waves.tolist() == [3, 5, 33]
+    assert int(count(jnp.sin, Grid(1001), interval=(0.0, 3 * np.pi + 0.1), level=0.0).value) == 4
+
+
+def test_a_thousand_traced_shapes_compile_once_and_equal_the_unpadded_counts():
+    key = jax.random.key(3)
+    rng = np.random.default_rng(0)
+    widths, depths = rng.integers(1, 7, 1000), rng.integers(1, 4, 1000)
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def padded(widths, depths):
+        def one(width, depth):
+            net = MLP.padded((1, 6, 6, 6, 1), width=width, depth=depth, bias_std=0.5, key=key)
+            return count(net, Grid(129), interval=(-2.0, 2.0), level=0.0).value
+
+        return jax.vmap(one)(widths, depths)
+
+    counts = padded(jnp.asarray(widths), jnp.asarray(depths))
+    assert len(set(counts.tolist())) > 1
+    for width in range(1, 7):
+        for depth in range(1, 4):
+            plain = MLP((1, *[width] * depth, 1), bias_std=0.5, key=key)
+            points = jnp.linspace(-2.0, 2.0, 129)
+            values = jax.vmap(lambda x, net=plain: net(x[None])[0])(points)
+            same = counts[(widths == width) & (depths == depth)]
+            assert (same == changes(values, 0.0) + 1).all()
+
+
+def test_a_stack_of_networks_equals_the_loop():
+    keys = jax.random.split(jax.random.key(0), 5)
+    stacked = eqx.filter_vmap(lambda key: MLP((1, 8, 8, 1), key=key))(keys)
+    batch = eqx.filter_vmap(lambda net: count(net, Grid(513), interval=(-3.0, 3.0), level=0.0))(
+        stacked
+    )
+    single = [
+        count(
+            jax.tree.map(lambda leaf, i=i: leaf[i], stacked),
+            Grid(513),
+            interval=(-3.0, 3.0),
+            level=0.0,
+        )
+        for i in range(5)
+    ]
+    assert batch.value.tolist() == [int(answer.value) for answer in single]
+
+
+def test_two_batch_axes_and_a_traced_level_work():
+    depths = jnp.arange(1, 5).reshape(2, 2)
+    levels = jnp.array([[0.1, 0.4], [0.5, 0.9]])
+    values = jax.vmap(jax.vmap(lambda k, y: count(Sawtooth(k), Grid(2**9 + 1), level=y).value))
+    assert values(depths, levels).tolist() == [[3, 5], [9, 17]]
+
+
+def test_the_dtype_of_the_integers_follows_the_caller():
+    expected = jnp.int64 if jax.config.jax_enable_x64 else jnp.int32
+    answer = count(Sawtooth(2), Grid(65))
+    for field in (answer.value, answer.lower, answer.upper):
+        chex.assert_type(field, expected)
+    chex.assert_type(answer.trusted, bool)
+
+
+@pytest.mark.parametrize("fn", [lambda x: jnp.log(x - 0.5), lambda x: 1 / (x - 0.5)])
+def test_nan_and_infinity_are_never_silently_a_label(fn):
+    answer = count(fn, Grid(1025))
+    assert answer.result == CountResult.not_finite
+    assert not bool(answer.trusted)
+    assert int(answer.lower) == 1
+
+
+def test_networks_of_equinox_and_scalars_serve_as_well(getkey):
+    scalar = eqx.nn.MLP("scalar", "scalar", 8, 1, key=getkey())
+    vector = eqx.nn.MLP(1, 1, 8, 1, key=getkey())
+    for net in (scalar, vector):
+        grid = count(net, Grid(2**12 + 1), interval=(-5.0, 5.0), level=0.1)
+        assert grid.result == CountResult.lower_bound
+        assert int(grid.value) <= count(net, Exact(), interval=(-5.0, 5.0), level=0.1).value
+
+
+def test_memory_does_not_grow_with_the_number_of_points(getkey):
+    nets = eqx.filter_vmap(lambda key: MLP((1, 64, 64, 1), key=key))(jax.random.split(getkey(), 32))
+
+    def counts(nets):
+        return eqx.filter_vmap(lambda net: count(net, Grid(2**20 + 1)).value)(nets)
+
+    arrays, static = eqx.partition(nets, eqx.is_array)
+    compiled = jax.jit(lambda arrays: counts(eqx.combine(arrays, static))).lower(arrays).compile()
+    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2**20 + 2 * weights
+
+
+def test_matrix_products_that_feed_a_count_ask_for_full_precision(getkey):
+    """A GPU's default is TF32, which loses every crossing beyond depth 12 (a TPU's, beyond 9)."""
+    net = mirror_power(13)
+    text = jax.jit(lambda x: count(net, Grid(65), interval=(0.0, x)).value).lower(1.0).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line]
+    assert products
+    assert all("HIGHEST" in line for line in products)
+
+
+def test_canary_a_deep_network_of_matrix_products_is_counted_right_on_this_device():
+    answer = count(mirror_power(13), Grid(2**13 + 1))
+    assert int(answer.value) == triangle_count(1, 13)
+
+
+def test_changes_are_counted_along_the_last_axis():
+    values = jnp.array([[0.0, 1.0, 0.0, 0.5], [0.0, 0.1, 0.2, 0.3]])
+    assert changes(values).tolist() == [3, 0]
+    assert changes(np.array([0, 1, 1, 0])).tolist() == 2
+
+
+def test_changes_of_nan_are_refused_or_marked():
+    values = jnp.array([[0.0, jnp.nan], [0.0, 1.0]])
+    with pytest.raises(ValueError, match="`values` must be free of NaN"):
+        changes(values)
+    assert jax.jit(changes)(values).tolist() == [-1, 1]
+
+
+def test_bad_input_is_refused(untyped):
+    with pytest.raises(ValueError, match="`num_points` must be an integer, at least 2"):
+        Grid(1)
+    with pytest.raises(ValueError, match="`chunk` must be an integer, at least 1"):
+        Grid(8, chunk=0)
+    with pytest.raises(ValueError, match="`method` must be a counting method"):
+        count(jnp.sin, 100)
+    with pytest.raises(ValueError, match="`interval` must be"):
+        count(jnp.sin, Grid(8), interval=(1.0, 0.0))
+    with pytest.raises(ValueError, match="`level` must be finite"):
+        count(jnp.sin, Grid(8), level=float("nan"))
+    with pytest.raises(ValueError, match="`fn` must be a real scalar function"):
+        count(lambda x: jnp.stack([x, x]), Grid(8))
+    with pytest.raises(ValueError, match="`fn` must be a callable"):
+        count(3.0, Grid(8))
+    with pytest.raises(ValueError, match="`values` must be an array with at least one point"):
+        changes(jnp.zeros((3, 0)))
+
+
+def test_too_many_points_for_the_integers_are_refused(x32):
+    with pytest.raises(ValueError, match=r"`num_points` must be at most .* Turn 64-bit on"):
+        count(Sawtooth(1), Grid(2**31))
