@@ -286,7 +286,7 @@ def plot(results: Results) -> Figure:
         counts.annotate(
             f"bound, {layers} layers",
             (depths[-1], most[-1]),
-            xytext=(0, 5 if side == "bottom" else -5),
+            xytext=(0, 5 if side == "bottom" else -24),
             textcoords="offset points",
             ha="right",
             va=side,

@@ -1,0 +1,1 @@
+"""Claims about speed, each beside its rival in the same process and run."""
