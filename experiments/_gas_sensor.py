@@ -69,7 +69,7 @@ def _standardise(columns: np.ndarray, name: str) -> np.ndarray:
 
 
 def _read(file: Path) -> list[tuple[int, list[float]]]:
-    """Return (class, [concentration, v1, …, v128]) for every row of a file; blank lines are none."""
+    """Return (class, [concentration, v1, …, v128]) for every row of a file, blank lines aside."""
     rows = []
     for number, line in enumerate(file.read_bytes().splitlines(), 1):
         if line.strip():

@@ -39,7 +39,7 @@ class Trajectory(eqx.Module):
     recorded: PyTree
     model: PyTree
     trusted: Bool[Array, ""]
-    result: eqx.Enumeration
+    result: Any
 
 
 def descend(

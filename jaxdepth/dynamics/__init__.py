@@ -1,14 +1,15 @@
 """Gradient descent on products of matrices: the end-to-end rule and what follows from it."""
 
-from jaxdepth._descent import DescentResult as DescentResult
-from jaxdepth._descent import Trajectory as Trajectory
-from jaxdepth._descent import descend as descend
-from jaxdepth.dynamics._end_to_end import end_to_end as end_to_end
-from jaxdepth.dynamics._end_to_end import spectrum as spectrum
-from jaxdepth.dynamics._momentum import MomentumForm as MomentumForm
-from jaxdepth.dynamics._momentum import momentum_form as momentum_form
-from jaxdepth.dynamics._optax import end_to_end_sgd as end_to_end_sgd
-from jaxdepth.dynamics._optax import scale_by_end_to_end as scale_by_end_to_end
-from jaxdepth.dynamics._regression import LpRegression as LpRegression
-from jaxdepth.dynamics._regression import Optimum as Optimum
+from jaxdepth._descent import (
+    DescentResult as DescentResult,
+    Trajectory as Trajectory,
+    descend as descend,
+)
+from jaxdepth.dynamics._end_to_end import end_to_end as end_to_end, spectrum as spectrum
+from jaxdepth.dynamics._momentum import MomentumForm as MomentumForm, momentum_form as momentum_form
+from jaxdepth.dynamics._optax import (
+    end_to_end_sgd as end_to_end_sgd,
+    scale_by_end_to_end as scale_by_end_to_end,
+)
+from jaxdepth.dynamics._regression import LpRegression as LpRegression, Optimum as Optimum
 from jaxdepth.networks._deep_linear import imbalance as imbalance

@@ -104,9 +104,9 @@ class LpRegression(eqx.Module):
     def optimum(self) -> Optimum:
         """Return the least loss and where it is taken, in float64 on the host.
 
-        p = 2 is least squares by SVD, safe at any rank. For larger p, Newton with backtracking:
-        each step is the weighted least squares problem min ‖r^{(p−2)/2}(Xδ + r/(p−1))‖, solved
-        without squaring its condition, until the decrease is lost to rounding. The loss is convex.
+        p = 2 is least squares by SVD, safe at any rank. Larger p is Newton's method from there,
+        with backtracking, in the coordinates of that SVD, until the decrease is lost to rounding;
+        the loss is convex.
 
         Returns:
             An `Optimum`; `value` is exact to rounding for p = 2, and an upper bound of the least
@@ -123,9 +123,14 @@ class LpRegression(eqx.Module):
                 "Call it outside jit.",
             )
         X, y = np.asarray(self.X, np.float64), np.asarray(self.y, np.float64)
-        w = np.linalg.lstsq(X, y, rcond=None)[0]
+        # In the orthonormal frame of X's columns the data are perfectly conditioned, whatever X is.
+        U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
+        rank = int((sigma > max(X.shape) * np.finfo(np.float64).eps * sigma[0]).sum())
+        U = U[:, :rank]
+        u = U.T @ y
         if self.p > 2:
-            w = _newton(X, y, self.p, w)
+            u = _newton(U, y, self.p, u)
+        w = Vt[:rank].T @ (u / sigma[:rank])
         return Optimum(float(_loss(X, y, self.p, w)), w)
 
 
@@ -134,18 +139,27 @@ def _loss(X: np.ndarray, y: np.ndarray, p: int, w: np.ndarray) -> np.float64:
 
 
 def _newton(X: np.ndarray, y: np.ndarray, p: int, w: np.ndarray) -> np.ndarray:
-    """Minimise from the least squares solution; near a zero loss Newton's rate is (p−2)/(p−1)."""
+    """Minimise from the least squares solution.
+
+    The Hessian is (p−1)·Xᵀdiag(r^{p−2})X, the gradient Xᵀr^{p−1}. Where residuals vanish the
+    Hessian does, and Newton still shortens the way by (p−2)/(p−1); a pseudoinverse skips what is
+    flat.
+    """
     value = _loss(X, y, p, w)
     for _ in range(500):
         residual = X @ w - y
-        weight = np.abs(residual) ** (p // 2 - 1)
-        if not weight.any():
+        size = np.abs(residual).max()
+        if size == 0:
             break
-        step = np.linalg.lstsq(weight[:, None] * X, -weight * residual / (p - 1), rcond=None)[0]
-        sizes = 0.5 ** np.arange(30)
-        values = [_loss(X, y, p, w + size * step) for size in sizes]
-        best = int(np.argmin(values))
-        if not values[best] < value * (1 - 1e-15):
+        r = residual / size  # powers of small residuals must not underflow
+        hessian = (p - 1) * (X.T * r ** (p - 2)) @ X
+        step = size * np.linalg.lstsq(hessian, -X.T @ r ** (p - 1), rcond=None)[0]
+        shortened = (w + 0.5**k * step for k in range(40))
+        better = next((v for v in shortened if _loss(X, y, p, v) < value), None)
+        if better is None:
             break
-        w, value = w + sizes[best] * step, values[best]
+        gained, w = value - _loss(X, y, p, better), better
+        value -= gained
+        if gained < 1e-15 * value:
+            break
     return w

@@ -1,0 +1,171 @@
+"""The compiled training loop, against closed forms of gradient descent."""
+
+import functools
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdepth.dynamics import DescentResult, descend
+
+CURVATURE = (1.0, 0.25)
+
+
+class Bowl(eqx.Module):
+    """L(w) = Σ λ_i w_i²/2, on which descent multiplies w_i by 1 − ηλ_i."""
+
+    curvature: jax.Array
+
+    def loss(self, w):
+        return (self.curvature * w**2).sum() / 2
+
+
+def bowl():
+    return Bowl(jnp.array(CURVATURE))
+
+
+def closed_losses(rate, steps, start=(1.0, -2.0)):
+    """The loss after each number of steps, in float64."""
+    λ, w = np.array(CURVATURE), np.array(start)
+    powers = (1 - rate * λ) ** np.asarray(steps)[:, None]
+    return (λ * (powers * w) ** 2).sum(axis=1) / 2
+
+
+def start():
+    return jnp.array([1.0, -2.0])
+
+
+def rounding():
+    """A run of tens of steps loses some tens of roundings."""
+    return 64 * float(jnp.finfo(jnp.result_type(float)).eps)
+
+
+def test_descent_on_a_quadratic_follows_its_closed_form():
+    run = descend(start(), bowl().loss, optax.sgd(0.5), 20)
+    np.testing.assert_array_equal(run.steps, np.arange(21))
+    np.testing.assert_allclose(run.losses, closed_losses(0.5, range(21)), rtol=rounding())
+    np.testing.assert_allclose(run.model, [0.5**20, -2 * 0.875**20], rtol=rounding())
+
+
+def test_sparse_records_are_those_of_the_dense_run():
+    dense = descend(start(), bowl().loss, optax.sgd(0.3), 12, record=jnp.abs)
+    sparse = descend(start(), bowl().loss, optax.sgd(0.3), 12, record_every=4, record=jnp.abs)
+    np.testing.assert_array_equal(sparse.steps, [0, 4, 8, 12])
+    chex.assert_trees_all_close(
+        (sparse.losses, sparse.recorded, sparse.model),
+        (dense.losses[::4], dense.recorded[::4], dense.model),
+        rtol=rounding(),
+    )
+    chex.assert_trees_all_equal(sparse.recorded[-1], jnp.abs(sparse.model))
+
+
+def test_vmap_over_rates_equals_a_loop_over_them():
+    rates = jnp.array([0.1, 0.5, 1.0])
+
+    def last(rate):
+        return descend(
+            start(), bowl().loss, optax.sgd, 10, hyperparameters={"learning_rate": rate}
+        ).losses
+
+    chex.assert_trees_all_close(
+        jax.vmap(last)(rates), jnp.stack([last(rate) for rate in rates]), rtol=rounding()
+    )
+
+
+def test_jit_equals_eager():
+    def last(w):
+        return descend(w, bowl().loss, optax.adam(0.1), 10).model
+
+    chex.assert_trees_all_close(jax.jit(last)(start()), last(start()), rtol=rounding())
+
+
+def test_every_learning_rate_shares_one_compilation():
+    chex.clear_trace_counter()
+    problem = bowl()
+
+    # Twice within one compile: in the scan with its gradient, and once after the last step.
+    @chex.assert_max_traces(n=2)
+    def loss(w):
+        return problem.loss(w)
+
+    for rate in (0.1, 0.2, 0.4):
+        run = descend(start(), loss, optax.sgd, 3, hyperparameters={"learning_rate": rate})
+        np.testing.assert_allclose(run.losses, closed_losses(rate, range(4)), rtol=rounding())
+
+
+@pytest.mark.parametrize("derivative", [jax.jacfwd, jax.jacrev])
+def test_the_final_loss_is_differentiable_in_the_rate(derivative):
+    steps = 6
+
+    def last(rate):
+        return descend(
+            start(), bowl().loss, optax.sgd, steps, hyperparameters={"learning_rate": rate}
+        ).losses[-1]
+
+    λ, w, rate = np.array(CURVATURE), np.array([1.0, -2.0]), 0.5
+    expected = -(steps * λ**2 * (1 - rate * λ) ** (2 * steps - 1) * w**2).sum()
+    np.testing.assert_allclose(derivative(last)(jnp.array(rate)), expected, rtol=rounding())
+
+
+def test_a_divergence_is_told_and_not_raised():
+    run = descend(start(), bowl().loss, optax.sgd(1e30), 30)
+    assert not run.trusted
+    assert run.result == DescentResult.diverged
+    converged = descend(start(), bowl().loss, optax.sgd(0.1), 30)
+    assert converged.trusted
+    assert converged.result == DescentResult.successful
+
+
+def test_minibatch_keys_differ_by_step_and_repeat_by_run(getkey):
+    def noise(w, key):
+        return (w * jax.random.normal(key, (2,), w.dtype)).sum()
+
+    run = functools.partial(descend, start(), noise, optax.sgd(1.0), 4, record=lambda w: w)
+    first, again, other = (run(key=key) for key in (jax.random.key(7), jax.random.key(7), getkey()))
+    chex.assert_trees_all_equal(first.recorded, again.recorded)
+    moves = np.diff(np.asarray(first.recorded), axis=0)
+    assert len(np.unique(moves)) == moves.size
+    assert not np.allclose(first.model, other.model)
+
+
+@pytest.mark.parametrize("optimiser", [optax.adam, optax.adagrad, optax.adadelta])
+def test_optimisers_keep_the_dtype_under_strict_promotion(x64, optimiser):
+    for dtype in (jnp.float32, jnp.float64):
+        w = jnp.array([1.0, -2.0], dtype)
+        curvature = Bowl(jnp.array(CURVATURE, dtype))
+        run = descend(w, curvature.loss, optimiser, 3, hyperparameters={"learning_rate": 0.1})
+        chex.assert_type([run.model, run.losses], dtype)
+
+
+def test_only_float_arrays_are_trained():
+    model = {"w": start(), "count": jnp.array(3), "name": "fixed"}
+    run = descend(model, lambda m: bowl().loss(m["w"]), optax.sgd(0.5), 2)
+    assert int(run.model["count"]) == 3
+    assert run.model["name"] == "fixed"
+    np.testing.assert_allclose(run.model["w"], [0.25, -2 * 0.875**2], rtol=rounding())
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"steps": 0}, "`steps` must be an integer, at least 1"),
+        ({"steps": 2.0}, "`steps` must be an integer"),
+        ({"record_every": 3}, "`record_every` must be a divisor of steps=10"),
+        ({"model": "none"}, "`model` must be a pytree with at least one float"),
+        ({"optimiser": 3}, "`optimiser` must be an optax transformation or a factory"),
+        ({"hyperparameters": {"learning_rate": 0.1}}, "`optimiser` must be a factory"),
+    ],
+)
+def test_bad_arguments_are_refused(untyped, change, match):
+    arguments = {"model": start(), "loss": bowl().loss, "optimiser": optax.sgd(0.1), "steps": 10}
+    with pytest.raises(ValueError, match=match):
+        descend(**{**arguments, **change})
+
+
+def test_a_model_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="`model` must be finite"):
+        descend(jnp.array([jnp.nan]), lambda w: w.sum(), optax.sgd(0.1), 1)

@@ -1,0 +1,89 @@
+"""The loader of UCI's gas sensors, on files written here."""
+
+import os
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import _gas_sensor
+from jaxdepth.dynamics import LpRegression
+
+
+def row(kind, concentration, values):
+    fields = " ".join(f"{i}:{value}" for i, value in enumerate(values, 1))
+    return f"{kind};{concentration} {fields}"
+
+
+def write(folder, name, rows):
+    (folder / name).write_text("\n".join(rows) + "\n")
+
+
+def test_ethanol_of_all_batches_is_read_in_order_and_standardised(tmp_path):
+    rng = np.random.default_rng(0)
+    values, concentrations = rng.normal(size=(4, 128)), [10.0, 20.0, 50.0, 5.5]
+    rows = [row(1, c, v) for c, v in zip(concentrations, values, strict=True)]
+    write(tmp_path, "batch10.dat", [rows[3], ""])  # the tenth comes last; blank lines are none
+    write(tmp_path, "batch2.dat", [row(2, 99, rng.normal(size=128)), rows[2]])
+    write(tmp_path, "batch1.dat", rows[:2])
+    X, y = _gas_sensor.load(tmp_path)
+    assert X.dtype == y.dtype == np.float64
+    np.testing.assert_allclose(X, (values - values.mean(0)) / values.std(0), atol=1e-13)
+    np.testing.assert_allclose(
+        y, (concentrations - np.mean(concentrations)) / np.std(concentrations)
+    )
+
+
+GOOD = row(1, 10, np.arange(128.0))
+BAD = {
+    "truncated": (row(1, 10, np.arange(100.0)), "expected 128 features; got '100"),
+    "no concentration": (
+        GOOD.replace("1;10", "1", 1),
+        "expected CLASS;CONCENTRATION first; got '1'",
+    ),
+    "unknown class": (GOOD.replace("1;", "9;", 1), "expected a class from 1 to 6; got '9'"),
+    "wrong index": (GOOD.replace(" 7:", " 8:", 1), "expected feature 7:value; got '8:6.0'"),
+    "not a number": (GOOD.replace(" 3:2.0", " 3:two", 1), "expected a number; got 'two'"),
+    "no value": (GOOD.replace(" 3:2.0", " 3", 1), "expected a number; got ''"),
+    "nan": (GOOD.replace(" 3:2.0", " 3:nan", 1), "expected a finite number; got 'nan'"),
+    "bad concentration": (GOOD.replace(";10", ";high", 1), "expected a number; got 'high'"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_a_malformed_row_is_named_by_file_and_line(tmp_path, fault):
+    line, told = BAD[fault]
+    write(tmp_path, "batch3.dat", [GOOD, "", line])
+    with pytest.raises(ValueError, match=rf"batch3\.dat, line 3: {told}"):
+        _gas_sensor.load(tmp_path)
+
+
+def test_a_binary_file_is_refused_and_not_read_past(tmp_path):
+    (tmp_path / "batch1.dat").write_bytes(b"\x93NUMPY\x00\xff\xfe")
+    with pytest.raises(ValueError, match=r"batch1\.dat, line 1: expected"):
+        _gas_sensor.load(tmp_path)
+
+
+def test_a_directory_without_its_data_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"there is no directory .*nowhere"):
+        _gas_sensor.load(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"must hold UCI batch files batch\*\.dat; .* has none"):
+        _gas_sensor.load(tmp_path)
+    write(tmp_path, "batch1.dat", [row(2, 10, np.arange(128.0))])
+    with pytest.raises(ValueError, match=r"must hold ethanol rows .* has 0 among 1 rows"):
+        _gas_sensor.load(tmp_path)
+    write(tmp_path, "batch1.dat", [GOOD, GOOD.replace(";10", ";20", 1)])
+    with pytest.raises(ValueError, match="must vary: a feature is the same in every ethanol row"):
+        _gas_sensor.load(tmp_path)
+
+
+@pytest.mark.skipif("JAXDEPTH_DATA" not in os.environ, reason="JAXDEPTH_DATA names no data")
+def test_the_batches_without_7_and_10_are_those_the_optima_are_known_for(x64):
+    X, y = _gas_sensor.load(os.environ["JAXDEPTH_DATA"])
+    assert X.shape == (1316, 128)
+    eigenvalues = np.linalg.eigvalsh(X.T @ X / len(y))
+    np.testing.assert_allclose(eigenvalues[-1], 69.16, atol=0.005)
+    np.testing.assert_allclose(eigenvalues[0], 6.6e-9, rtol=0.1)
+    for p, optimum in ((2, 0.0557), (4, 0.0325)):
+        problem = LpRegression(jnp.asarray(X), jnp.asarray(y), p)
+        np.testing.assert_allclose(problem.optimum().value, optimum, atol=5e-5)
