@@ -1,5 +1,9 @@
 """Theorem calculators: architecture numbers in, exact integers and Fractions out."""
 
+from jaxdepth.bounds._eldan_shamir import (
+    eldan_shamir16_width as eldan_shamir16_width,
+    universal_units as universal_units,
+)
 from jaxdepth.bounds._pieces import serra18_pieces_upper as serra18_pieces_upper
 from jaxdepth.bounds._telgarsky import (
     Telgarsky16Separation as Telgarsky16Separation,

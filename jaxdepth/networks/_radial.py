@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
@@ -50,11 +51,11 @@ class RadialNetwork(eqx.Module):
     @classmethod
     def from_profile(
         cls,
-        knots: Float[ArrayLike, " knots"],
-        values: Float[ArrayLike, " knots"],
+        knots: Sequence[float] | Float[np.ndarray, " knots"] | Float[Array, " knots"],
+        values: Sequence[float] | Float[np.ndarray, " knots"] | Float[Array, " knots"],
         dim: int,
         *,
-        radius: float,
+        radius: float | int,
         units: int,
         dtype: Any = None,
     ) -> RadialNetwork:
@@ -137,6 +138,6 @@ class RadialNetwork(eqx.Module):
         )
 
 
-def squares_error(dim: int, radius: float, units: int) -> float:
+def squares_error(dim: int, radius: float | int, units: int) -> float:
     """Bound |Σ q(x_i) − ‖x‖²| of `RadialNetwork.from_profile` where all |x_i| ≤ radius."""
     return dim * (radius / (units + 0.5)) ** 2 / 8

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Real
 
 from jaxdepth._misc import is_traced, refuse
 
@@ -46,7 +46,7 @@ class Pass(NamedTuple):
 
 
 def bessel_pair(
-    nu: float, z: Float[ArrayLike, "*shape"]
+    nu: float | int, z: Real[ArrayLike, "*shape"]
 ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """Evaluate J_ν(z) and J_{ν−1}(z) for an integer or half-integer order ν ≥ 0.
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import betainc
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
 from jaxdepth.radial._hankel import (
@@ -58,7 +58,7 @@ class Certificate(eqx.Module):
     norm_squared: Float[Array | np.ndarray | np.generic, ""]
     slack: Float[Array | np.ndarray | np.generic, "*shape"]
     trusted: Bool[Array | np.ndarray | np.generic, ""]
-    result: eqx.Enumeration
+    result: Any
 
 
 class Bounded(eqx.Module):
@@ -95,7 +95,7 @@ class Bounded(eqx.Module):
 def certify(
     target: AbstractTarget,
     dim: int,
-    num_directions: Float[ArrayLike, "*shape"],
+    num_directions: Real[ArrayLike, "*shape"],
     *,
     method: Bounded | None = None,
 ) -> Certificate:
@@ -129,9 +129,11 @@ def certify(
         ValueError: `dim` not a positive integer, `num_directions` neither 0 nor at least 1.
 
     Example:
-        >>> certificate = certify(Ball(2.0), 3, [1.0, 35.0])
+        >>> import numpy as np
+        >>> from jaxdepth.radial import Ball
+        >>> certificate = certify(Ball(2.0), 3, np.array([1.0, 35.0]))
         >>> [round(float(floor), 4) for floor in certificate.floor]
-        [0.1147, 0.0185]
+        [0.1589, 0.0186]
 
     Reference:
         Eldan & Shamir, The Power of Depth for Feedforward Neural Networks, COLT 2016, lemma 6 and

@@ -1,0 +1,100 @@
+"""`bessel_pair` against mpmath, and its derivatives against Bessel's equation."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import jaxdepth as jd
+
+ORDERS = (0, 0.5, 1, 1.5, 2, 2.5, 5, 15.5, 50, 500)
+
+
+def points(nu):
+    """Small, turning and large arguments, with both branches' common border among them."""
+    turn = max(nu, 30)
+    return np.concatenate(
+        [
+            np.geomspace(0.02 * max(nu, 1), 1.2 * turn, 9),
+            turn * np.array([0.999, 1.0, 1.001]),
+            np.geomspace(1.3 * turn, 1e5, 6),
+        ]
+    )
+
+
+def truth(nu, z):
+    with mpmath.workdps(30):
+        return np.array([float(mpmath.besselj(nu, mpmath.mpf(float(x)))) for x in z])
+
+
+@pytest.mark.parametrize("nu", ORDERS)
+def test_both_orders_are_within_the_certificates_model_of_the_truth(nu, x64):
+    z = points(nu)
+    order, below = jd.radial.bessel_pair(nu, z)
+    chex.assert_type([order, below], jnp.float64)
+    # The rounding model of `certify`: 2^-46 in absolute terms. J_{−½} is unbounded: relative there.
+    np.testing.assert_allclose(order, truth(nu, z), rtol=0, atol=2.0**-46)
+    np.testing.assert_allclose(
+        below, truth(nu - 1, z), rtol=2.0**-46 if nu == 0.5 else 0, atol=2.0**-46
+    )
+
+
+@pytest.mark.parametrize("nu", [0.5, 2, 15.5])
+def test_float32_arguments_give_float32_values(nu):
+    z = points(nu).astype(np.float32)[:-3]
+    order, below = jd.radial.bessel_pair(nu, z)
+    chex.assert_type([order, below], jnp.float32)
+    np.testing.assert_allclose(order, truth(nu, z), rtol=0, atol=2e-6)  # ~20 roundings of 2^-24
+
+
+@pytest.mark.parametrize("nu", [0, 1, 1.5, 2, 2.5, 3])
+def test_values_at_zero_are_the_limits(nu):
+    order, below = jd.radial.bessel_pair(nu, jnp.zeros(()))
+    eps = jnp.finfo(order.dtype).eps
+    assert float(order) == pytest.approx(1.0 if nu == 0 else 0.0, abs=eps)
+    assert float(below) == pytest.approx(1.0 if nu == 1 else 0.0, abs=eps)
+
+
+@pytest.mark.parametrize(("nu", "slope"), [(1, 0.5), (2, 0.0), (2.5, 0.0)])
+def test_derivatives_at_zero_are_finite_and_right(nu, slope, x64):
+    pair = lambda z: jd.radial.bessel_pair(nu, z)  # noqa: E731
+    d_order, d_below = jax.jacfwd(pair)(jnp.zeros(()))
+    assert float(d_order) == pytest.approx(slope)
+    assert float(d_below) == pytest.approx(0.5 if nu == 2 else 0.0)
+
+
+def test_derivatives_satisfy_bessels_equation_in_both_modes(x64):
+    nu, z = 2.5, jnp.array([0.3, 2.0, 29.0, 31.0, 400.0])
+    j = lambda x: jd.radial.bessel_pair(nu, x)[0]  # noqa: E731
+    first = jax.vmap(jax.grad(j))(z)
+    second = jax.vmap(jax.grad(jax.grad(j)))(z)
+    residual = z**2 * second + z * first + (z**2 - nu**2) * j(z)
+    # Every term is of the size z²·J: rounding of J (1e-15) times z².
+    np.testing.assert_allclose(residual / (1 + z**2), 0, atol=1e-13)
+    forward = jax.vmap(jax.jacfwd(j))(z)
+    np.testing.assert_allclose(forward, first, rtol=1e-14)
+
+
+def test_one_compilation_serves_all_points_and_vmap_equals_the_array(x64):
+    chex.clear_trace_counter()
+    pair = jax.jit(chex.assert_max_traces(lambda z: jd.radial.bessel_pair(3, z), n=1))
+    for shift in (0.0, 1.0):
+        pair(jnp.linspace(0.0, 50.0, 7) + shift)
+    z = jnp.linspace(0.0, 50.0, 7)
+    chex.assert_trees_all_close(
+        jax.vmap(lambda x: jd.radial.bessel_pair(3, x))(z), pair(z), atol=1e-16
+    )
+
+
+@pytest.mark.parametrize("nu", [-0.5, 0.3, float("nan")])
+def test_orders_that_are_no_multiple_of_one_half_are_refused(nu):
+    with pytest.raises(ValueError, match="`nu` must be a non-negative multiple of 1/2"):
+        jd.radial.bessel_pair(nu, jnp.ones(()))
+
+
+@pytest.mark.parametrize("z", [-1.0, float("nan")])
+def test_points_off_the_half_line_are_refused(z):
+    with pytest.raises(ValueError, match="`z` must be non-negative"):
+        jd.radial.bessel_pair(1, jnp.asarray(z))

@@ -1,0 +1,180 @@
+"""The certificate between its two neighbours: the integral it discretises and exact ridge fits."""
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import jaxdepth as jd
+
+BALL = jd.radial.Ball(2.0)
+DIRECTIONS = np.array([0.0, 1.0, 2.0, 4.0, 35.0])
+
+
+@pytest.fixture(scope="module")
+def ball():
+    """The certificate of the ball z ≤ 2 in three dimensions, for `DIRECTIONS`."""
+    return jd.radial.certify(BALL, 3, DIRECTIONS)
+
+
+def ridge_error(target, dim, directions, cosines, key):
+    """Fit g exactly by least squares with cosines cos(2π t⟨v, x⟩) along k directions: no sampling.
+
+    Entries of the Gram matrix are (C(|a−b|) + C(|a+b|))/2 with C the characteristic function;
+    against g they are E g·cos(2π⟨ξ, x⟩), a one-dimensional integral of g against p·Λ, Λ the mean of
+    a cosine over a sphere: sin(t)/t in three dimensions.
+    """
+    assert dim == 3
+    mu, radius = jd.radial.Measure(dim), float(target.radius)
+    v = np.asarray(jax.random.normal(key, (directions, dim)), np.float64)
+    v = v / np.linalg.norm(v, axis=1)[:, None]
+    scale = np.linspace(0.05, 6.0, cosines)
+    xi = (v[:, None, :] * scale[None, :, None]).reshape(-1, dim)  # in units of R_d
+    distance = np.linalg.norm(xi[:, None] - xi[None], axis=-1)
+    total = np.linalg.norm(xi[:, None] + xi[None], axis=-1)
+    gram = (mu.characteristic(distance) + mu.characteristic(total)) / 2
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    z, w = radius / 2 * (nodes + 1), radius / 2 * weights
+    g = w * np.asarray(target.profile(jnp.asarray(z)), np.float64) * mu.pdf(z)
+    norm = np.linalg.norm(xi, axis=1)
+    # 2π⟨ξ, x⟩ with ‖ξ‖ = u·R_d and ‖x‖ = z/(2πR_d) is uz times a cosine.
+    moment = np.sinc(norm[:, None] * z[None, :] / np.pi) @ g
+    regular = gram + 1e-9 * np.eye(len(gram))  # a fit, whatever its weights: still an upper bound
+    fit = np.linalg.solve(regular, moment)
+    return float(mu.cdf(radius) - 2 * fit @ moment + fit @ gram @ fit)
+
+
+def test_the_ball_in_three_dimensions_has_the_expected_floor_at_35_directions():
+    method = jd.radial.Bounded(panels_u=32, panels_z=4)  # one compilation for all radii
+    floors = [
+        float(jd.radial.certify(jd.radial.Ball(radius), 3, DIRECTIONS, method=method).floor[-1])
+        for radius in (1.8, 2.0, 2.02, 2.3)
+    ]
+    assert min(floors) > 0.0178
+    assert 0.0170 < max(floors) < 0.0187
+
+
+@pytest.mark.parametrize("directions", [4, 35])
+def test_no_ridge_fit_beats_the_floor(directions, ball, getkey):
+    floor = ball.floor[list(DIRECTIONS).index(directions)]
+    error = ridge_error(BALL, 3, directions, 8, getkey())
+    assert floor < error < ball.norm_squared
+
+
+def test_the_floor_is_the_integral_seen_from_below(ball):
+    k, dim, top = 35.0, 3, 40.0
+    nodes, weights = np.polynomial.legendre.leggauss(30)
+    edges = np.append(np.linspace(0, 1, 3), 1 + (top - 1) * np.linspace(0, 1, 60)[1:] ** 2)
+    half, middle = np.diff(edges) / 2, (edges[1:] + edges[:-1]) / 2
+    u = (middle[:, None] + half[:, None] * nodes[None, :]).ravel()
+    w = (half[:, None] * weights[None, :]).ravel()
+    share = np.where(u > 1, 1 - np.sqrt(np.maximum(0, 1 - 1 / u**2)), 1.0)  # d = 3
+    mass = w * np.asarray(BALL.spectrum(u, dim))
+    norm = float(jd.radial.Measure(dim).cdf(2.0))
+    floor = ball.floor[-1]
+    charged = float(mass @ np.minimum(1, k * share))
+    least, most = norm - charged - k * 0.5 / top**2 * (norm - mass.sum()), norm - charged
+    assert floor < most
+    assert floor == pytest.approx(least, rel=2e-3)  # parts of .1% in u
+
+
+def test_cosine_in_ten_dimensions_keeps_half_its_norm_at_four_hundred_thousand_directions():
+    certificate = jd.radial.certify(jd.radial.Cosine(4.0, 63.5), 10, np.array([1.0, 4.0e5, 4e9]))
+    assert certificate.norm_squared == pytest.approx(0.475, abs=5e-4)
+    share = certificate.floor / certificate.norm_squared
+    assert share[1] == pytest.approx(0.5, abs=5e-3)
+    assert (np.diff(certificate.floor) < 0).all()
+    assert bool(certificate.trusted)
+    assert float(np.max(certificate.slack)) < 1e-8
+    assert certificate.result == jd.radial.CertificateResult.bounded
+
+
+def test_norms_agree_with_the_distribution_function_within_the_slack(ball):
+    assert abs(ball.norm_squared - jd.radial.Measure(3).cdf(2.0)) <= ball.slack.max()
+
+
+def test_floors_fall_with_every_direction(ball):
+    assert (np.diff(ball.floor) < 0).all()
+    assert (ball.floor > 0).all()
+
+
+def test_every_floor_in_one_dimension_is_zero():
+    # There every function is a function of ⟨1, x⟩.
+    np.testing.assert_array_equal(jd.radial.certify(BALL, 1, np.array([1.0, 9.0])).floor, 0)
+
+
+def test_coarse_quadrature_weakens_the_floor_and_says_so():
+    coarse = jd.radial.Bounded(panels_u=4, panels_z=1)
+    target = jd.radial.Cosine(4.0, 63.5)
+    certificate = jd.radial.certify(target, 10, np.float64(1e3), method=coarse)
+    assert float(certificate.floor) == 0
+    assert not bool(certificate.trusted)
+    assert certificate.result == jd.radial.CertificateResult.unresolved
+
+
+def test_certificates_vmap_over_targets_and_differentiate(x64):
+    method = jd.radial.Bounded(panels_u=16, panels_z=4)
+
+    def floor(radius):
+        return jd.radial.certify(jd.radial.Ball(radius), 3, 35.0, method=method).floor
+
+    radii = jnp.array([1.9, 2.1 - 1e-4, 2.1, 2.1 + 1e-4])
+    floors = jax.jit(jax.vmap(floor))(radii)
+    single = jd.radial.certify(jd.radial.Ball(1.9), 3, 35.0, method=method)
+    chex.assert_trees_all_close(floors[0], single.floor, rtol=1e-10)
+    slope = jax.grad(floor)(radii[2])
+    assert float(slope) == pytest.approx(float((floors[3] - floors[1]) / 2e-4), rel=1e-4)
+
+
+def test_gradients_with_respect_to_every_parameter_are_finite(x64):
+    method = jd.radial.Bounded(panels_u=8, panels_z=4)
+
+    @eqx.filter_grad
+    def gradient(target):
+        return jd.radial.certify(target, 4, 10.0, method=method).floor
+
+    target = jd.radial.Cosine(jnp.asarray(3.0), jnp.asarray(7.0))
+    leaves = jax.tree.leaves(gradient(target))
+    assert len(leaves) == 2
+    assert all(np.isfinite(leaf) and leaf != 0 for leaf in leaves)
+
+
+def test_tube_shares_are_within_the_model_of_the_truth():
+    from jaxdepth.radial._certify import _share
+
+    with jax.enable_x64(True), mpmath.workdps(30):
+        for dim in (2, 3, 10, 101, 1000):
+            u = np.array([1 + 1e-9, 1.001, 1.5, 4.0, 30.0])
+            share = np.asarray(_share(dim, jnp.asarray(u)))
+            for got, x in zip(share, u, strict=True):
+                truth = mpmath.betainc(
+                    mpmath.mpf(dim - 1) / 2, 0.5, 0, 1 / mpmath.mpf(x) ** 2, regularized=True
+                )
+                if truth > 1e-290:  # below lies underflow, and nothing to charge
+                    assert 0 <= got / truth - 1 <= 2e-10 or got == 1
+
+
+def test_a_float32_trace_is_refused(x32):
+    with pytest.raises(ValueError, match="needs float64"):
+        jax.jit(lambda k: jd.radial.certify(BALL, 3, k).floor)(jnp.float32(3))
+
+
+def test_concrete_floors_are_float64_whatever_the_setting(x32):
+    certificate = jd.radial.certify(BALL, 3, DIRECTIONS)
+    assert certificate.floor.dtype == np.float64
+    assert 0.0170 < certificate.floor[-1] < 0.0187
+
+
+def test_what_is_no_number_of_directions_is_refused(untyped):
+    for k in (0.5, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="`num_directions` must be 0 or at least 1"):
+            jd.radial.certify(BALL, 3, k)
+    with pytest.raises(ValueError, match="`target` must be a radial target"):
+        jd.radial.certify(np.cos, 3, 1.0)
+    with pytest.raises(ValueError, match="`dim` must be an integer"):
+        jd.radial.certify(BALL, 2.5, 1.0)
+    with pytest.raises(ValueError, match="`cutoff` must be finite and greater than 1"):
+        jd.radial.Bounded(cutoff=1.0)

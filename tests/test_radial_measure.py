@@ -1,0 +1,119 @@
+"""The measure's density, distribution, characteristic function and samples."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import jaxdepth as jd
+
+DIMS = (1, 2, 3, 10)  # both parities, and both ends of the recurrence
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_distribution_is_the_integral_of_the_density(dim):
+    mu = jd.radial.Measure(dim)
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    for z in (0.5, 3.0, 20.0, 45.0):
+        t = z / 4 * np.concatenate([nodes + 1, nodes + 3])  # two panels, resolved to rounding
+        integral = z / 4 * np.tile(weights, 2) @ mu.pdf(t)
+        assert mu.cdf(z) == pytest.approx(integral, abs=1e-12)
+        assert mu.cdf(z) + mu.sf(z) == pytest.approx(1, abs=1e-15)
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_the_tail_is_heavy_as_d_over_pi_z(dim):
+    z = 1e6
+    # Relative corrections are O(1/z) and O(d²/z²).
+    assert jd.radial.Measure(dim).sf(z) * np.pi * z / dim == pytest.approx(1, abs=2e-6)
+
+
+def test_dimension_one_has_the_tail_of_the_sine_integral():
+    z = 50.0
+    with mpmath.workdps(40):
+        tail = 2 / mpmath.pi * (mpmath.pi / 2 - mpmath.si(2 * z) + mpmath.sin(z) ** 2 / z)
+    assert jd.radial.Measure(1).sf(z) == pytest.approx(float(tail), rel=1e-14)
+
+
+@pytest.mark.parametrize("dim", [1, 10])
+def test_quantiles_invert_both_tails(dim):
+    mu = jd.radial.Measure(dim)
+    z = np.geomspace(0.1 * dim, 100 * dim, 15)
+    # F is flat to third order where J_{d/2} = 0, so compare probabilities, not radii.
+    np.testing.assert_allclose(mu.cdf(mu.icdf(mu.cdf(z))), mu.cdf(z), rtol=1e-12)
+    np.testing.assert_allclose(mu.sf(mu.isf(mu.sf(z))), mu.sf(z), rtol=1e-12)
+    assert mu.icdf(0.0) == 0
+    assert mu.icdf(1.0) == np.inf
+
+
+@pytest.mark.parametrize("dim", DIMS)
+def test_characteristic_function_is_the_overlap_of_two_balls(dim):
+    mu = jd.radial.Measure(dim)
+    u = np.array([0.0, 0.01, 0.7, 1.0, 1.5, 1.99, 2.0, 5.0])
+    with mpmath.workdps(30):
+        truth = [
+            float(mpmath.betainc((dim + 1) / 2, 0.5, 0, 1 - (x / 2) ** 2, regularized=True))
+            if x < 2
+            else 0.0
+            for x in map(mpmath.mpf, u)
+        ]
+    np.testing.assert_allclose(mu.characteristic(u), truth, rtol=1e-13, atol=1e-300)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_samples_have_the_measures_distribution_and_characteristic_function(dim, getkey):
+    mu, num = jd.radial.Measure(dim), 4000
+    x = mu.sample(getkey(), num)
+    chex.assert_shape(x, (num, dim))
+    z = np.sort(np.linalg.norm(np.asarray(x, np.float64), axis=1)) * mu.radius_unit
+    steps = np.arange(num + 1) / num
+    distance = max((steps[1:] - mu.cdf(z)).max(), (mu.cdf(z) - steps[:-1]).max())
+    assert distance < 1.95 / num**0.5  # Kolmogorov–Smirnov at level .001
+    xi = np.zeros(dim)
+    xi[-1] = 1.0 * mu.radius_unit / (2 * np.pi)  # u = 1
+    mean = np.cos(2 * np.pi * np.asarray(x) @ xi).mean()
+    assert mean == pytest.approx(float(mu.characteristic(1.0)), abs=3.3 / num**0.5)
+
+
+def test_samples_follow_the_callers_dtype_and_pass_through_vmap(x64, getkey):
+    mu = jd.radial.Measure(3)
+    assert mu.sample(getkey(), 2).dtype == jnp.float64
+    keys = jax.random.split(getkey(), 2)
+    batch = jax.jit(jax.vmap(lambda key: mu.sample(key, 5, jnp.float32)))(keys)
+    chex.assert_shape(batch, (2, 5, 3))
+    chex.assert_type(batch, jnp.float32)
+    chex.assert_trees_all_close(batch[1], mu.sample(keys[1], 5, jnp.float32), rtol=1e-5)
+
+
+def test_radius_unit_is_that_of_the_ball_of_unit_volume():
+    # Volume πR² = 1 in the plane, 4πR³/3 = 1 in space.
+    assert jd.radial.Measure(2).radius_unit == pytest.approx(2 * np.pi / np.pi**0.5)
+    assert jd.radial.Measure(3).radius_unit == pytest.approx(
+        2 * np.pi * (3 / (4 * np.pi)) ** (1 / 3)
+    )
+
+
+def test_concrete_answers_are_float64_whatever_the_setting(x32):
+    answer = jd.radial.Measure(3).cdf(2.0)
+    assert answer.dtype == np.float64
+    with jax.enable_x64(True):
+        assert float(jd.radial.Measure(3).cdf(2.0)) == float(answer)
+
+
+def test_a_float32_trace_is_refused(x32):
+    with pytest.raises(ValueError, match="needs float64"):
+        jax.jit(jd.radial.Measure(3).cdf)(jnp.ones(2))
+
+
+def test_values_out_of_range_are_refused():
+    mu = jd.radial.Measure(2)
+    with pytest.raises(ValueError, match="`z` must be non-negative"):
+        mu.cdf(-1.0)
+    with pytest.raises(ValueError, match="`q` must be a probability"):
+        mu.icdf(1.5)
+    with pytest.raises(ValueError, match="`dim` must be an integer, at least 1"):
+        jd.radial.Measure(0)
+    with pytest.raises(ValueError, match="`num` must be an integer"):
+        mu.sample(jax.random.key(0), 0)

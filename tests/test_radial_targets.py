@@ -1,0 +1,76 @@
+"""Targets on points, by profile and by spectrum."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdepth as jd
+
+TARGETS = (jd.radial.Ball(2.02), jd.radial.Cosine(4.0, 6.5))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_point_is_seen_through_its_scale_free_radius(target, x64):
+    dim = 5
+    x = jax.random.normal(jax.random.key(0), (dim,))
+    z = jd.radial.Measure(dim).radius_unit * jnp.linalg.norm(x)
+    chex.assert_trees_all_close(target(x), target.profile(z), rtol=1e-14)
+    assert float(target(100 * x)) == 0
+    assert float(target(jnp.zeros(dim))) == 1
+
+
+def test_gradients_at_the_origin_are_finite(x64):
+    gradient = jax.grad(jd.radial.Cosine(4.0, 6.5))(jnp.zeros(3))
+    np.testing.assert_array_equal(gradient, 0)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_values_follow_the_points_dtype(target):
+    chex.assert_type(target(jnp.ones(3, jnp.float32)), jnp.float32)
+
+
+@pytest.mark.parametrize(("target", "dim"), [(TARGETS[0], 3), (TARGETS[1], 2)])
+def test_parseval_closes(target, dim):
+    # ∫ m du = ‖g‖², up to the tail past U: m ~ u^{-2} there, for g jumps at its radius.
+    top, panels = 60.0, 40
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    u = (nodes[None, :] + 1 + 2 * np.arange(panels)[:, None]) * top / (2 * panels)
+    mass = float((np.tile(weights, panels) * top / (2 * panels)) @ target.spectrum(u.ravel(), dim))
+    norm = float(jd.radial.certify(target, dim, np.float64(1.0)).norm_squared)
+    assert norm * (1 - 3 / top) < mass < norm
+    # With the leading tail C/U, C from the last panel's mean density, to second order in 1/U.
+    density = float(weights @ target.spectrum(u[-1], dim)) / 2
+    assert mass + density * top == pytest.approx(norm, rel=2e-3)
+
+
+def test_spectrum_in_three_dimensions_has_elementary_form():
+    # d = 3: J_{3/2} and J_{1/2} are sines and cosines.
+    b, u = 2.0, 1.7
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    z, w = b / 2 * (nodes + 1), b / 2 * weights
+    j_order = np.sqrt(2 / (np.pi * z)) * (np.sin(z) / z - np.cos(z))
+    j_below = np.sqrt(2 / (np.pi * u * z)) * np.sin(u * z)
+    expected = 3 * u * (w @ (j_order * j_below)) ** 2
+    assert jd.radial.Ball(b).spectrum(u, 3) == pytest.approx(expected, rel=1e-13)
+
+
+def test_targets_pass_through_jit_and_vmap(x64):
+    x = jnp.ones((4, 3)) * jnp.arange(4.0)[:, None] / 10
+    batched = jax.vmap(lambda b: jax.vmap(jd.radial.Ball(b))(x))(jnp.array([0.5, 3.0]))
+    chex.assert_shape(batched, (2, 4))
+    np.testing.assert_array_equal(batched[1] >= batched[0], True)
+
+
+@pytest.mark.parametrize("radius", [0.0, -1.0, float("nan"), float("inf")])
+def test_radii_that_are_not_positive_and_finite_are_refused(radius):
+    with pytest.raises(ValueError, match="`radius` must be"):
+        jd.radial.Ball(radius)
+    with pytest.raises(ValueError, match="`radius` must be"):
+        jd.radial.Cosine(4.0, radius)
+
+
+def test_negative_frequencies_are_refused():
+    with pytest.raises(ValueError, match="`frequency` must be non-negative"):
+        jd.radial.Cosine(-1.0, 2.0)
