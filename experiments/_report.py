@@ -17,6 +17,7 @@ from experiments._store import replace_text
 from experiments._table import HEADINGS, cells
 
 _CODE = re.compile(r"`([^`]+)`")
+_POWER = re.compile(r"(?<=[\w)])\^(-?\w+|\([^()]*\))")
 _EMPHASIS = re.compile(r"(?<![\w*`])\*(\w[^*`]*)\*(?![\w*])")
 
 # No script, no font, no address outside of the page: it opens from a stick or an archive alike.
@@ -33,7 +34,7 @@ h2 { font-size: 1.3rem; margin: 3rem 0 .3rem; padding-top: 1rem; border-top: 1px
 p { max-width: 46rem; margin: .6rem 0 } .lead { color: var(--faint) }
 pre { font-size: .85rem; overflow-x: auto; background: var(--shade); padding: .6rem .8rem;
   border-radius: 6px }
-code { font-size: .9em }
+code { font-size: .9em } sup { line-height: 0 }
 table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .92rem }
 th, td { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0;
   border-bottom: 1px solid var(--line) }
@@ -141,15 +142,19 @@ def _title(one: Judged) -> str:
 def _paragraph(text: str) -> str:
     if text.startswith("    "):
         return f"<pre>{escape(inspect.cleandoc(text))}</pre>\n"
-    marked = _CODE.sub(r"<code>\1</code>", _EMPHASIS.sub(r"<em>\1</em>", escape(text)))
+    marked = _CODE.sub(r"<code>\1</code>", _EMPHASIS.sub(r"<em>\1</em>", _prose(text)))
     return f"<p>{marked}</p>\n"
+
+
+def _prose(text: str) -> str:
+    return _POWER.sub(r"<sup>\1</sup>", escape(text))
 
 
 def _row(claim: Claim) -> str:
     labelled = zip(HEADINGS, cells(claim), strict=True)
     cell = "".join(
         f'<td data-label="{heading}"><span class="{escape(text) if heading == "verdict" else ""}">'
-        f"{escape(text)}</span></td>"
+        f"{_prose(text)}</span></td>"
         for heading, text in labelled
     )
     return f"<tr>{cell}</tr>\n"

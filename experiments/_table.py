@@ -27,7 +27,8 @@ def table(claims: list[Claim], width: int) -> str:
     widths = _widths([max(map(len, column)) for column in zip(*rows, strict=True)], width)
     lines = [_row(row, widths) for row in rows]
     rule = "  ".join("-" * column for column in widths)
-    return "\n".join([lines[0], rule, *lines[1:]])
+    gap = "\n\n" if any("\n" in line for line in lines[1:]) else "\n"
+    return "\n".join([lines[0], rule, gap.join(lines[1:])])
 
 
 def _widths(wanted: list[int], width: int) -> list[int]:

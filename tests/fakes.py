@@ -54,7 +54,7 @@ def claims(results):
     right = bool((results["doubles"] == 2 * results["numbers"]).all())
     small = bool((results["numbers"] < 9).all())
     return [
-        Claim("Twice a number is n + n", "Elements <VII>", "2n", "2n", "exact", right),
+        Claim("Twice a number is n + n", "Elements <VII>, 2^(n+1)", "2n", "2n", "exact", right),
         Claim("Numbers are small", "derived here", "< 9", "a look", "estimate", small),
     ]
 
