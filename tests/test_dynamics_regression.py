@@ -118,6 +118,13 @@ def test_a_repeated_column_leaves_the_optimum_where_it_is(x64, p):
         np.testing.assert_allclose(found.minimiser, [w[0], w[1] / 2, w[1] / 2], rtol=1e-10)
 
 
+@pytest.mark.parametrize("p", [2, 4])
+def test_data_that_say_nothing_leave_the_weights_at_zero(p):
+    found = LpRegression(jnp.zeros((3, 2)), jnp.ones(3), p).optimum()
+    assert found.value == 1 / p
+    np.testing.assert_array_equal(found.minimiser, [0, 0])
+
+
 def test_fewer_samples_than_features_can_be_fitted(x64):
     problem, *_ = draw(2, 5, 2)
     assert problem.optimum().value < 1e-28

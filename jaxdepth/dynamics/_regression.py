@@ -128,7 +128,7 @@ class LpRegression(eqx.Module):
         rank = int((sigma > max(X.shape) * np.finfo(np.float64).eps * sigma[0]).sum())
         U = U[:, :rank]
         u = U.T @ y
-        if self.p > 2:
+        if self.p > 2 and rank:
             u = _newton(U, y, self.p, u)
         w = Vt[:rank].T @ (u / sigma[:rank])
         return Optimum(float(_loss(X, y, self.p, w)), w)

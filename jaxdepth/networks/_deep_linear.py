@@ -66,13 +66,12 @@ class DeepLinear(eqx.Module):
         if not is_traced(scale) and not scale > 0:
             refuse("scale", "positive", scale, "Zero is a fixed point of every depth above 1.")
         if init == "balanced":
-            draw = scale * _normal(key, (sizes[-1], sizes[0]))
-            self.layers = _balanced_factors(draw, sizes)
+            self.layers = _balanced_factors(_normal(key, (sizes[-1], sizes[0]), scale), sizes)
         elif init == "gaussian":
             keys = jax.random.split(key, len(sizes) - 1)
             shapes = zip(sizes[1:], sizes[:-1], strict=True)
             self.layers = tuple(
-                scale * _normal(key, shape) for key, shape in zip(keys, shapes, strict=True)
+                _normal(key, shape, scale) for key, shape in zip(keys, shapes, strict=True)
             )
         else:
             refuse("init", "'balanced' or 'gaussian'", init)
@@ -168,9 +167,12 @@ def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     return checked
 
 
-def _normal(key: PRNGKeyArray, shape: tuple[int, int]) -> Float[Array, "rows columns"]:
+def _normal(
+    key: PRNGKeyArray, shape: tuple[int, int], scale: float | Float[Array, ""]
+) -> Float[Array, "rows columns"]:
     """Draw flat and reshape: the same numbers as a matrix draw, a fraction of its compile time."""
-    return jax.random.normal(key, (shape[0] * shape[1],)).reshape(shape)
+    drawn = jax.random.normal(key, (shape[0] * shape[1],)).reshape(shape)
+    return jnp.asarray(scale).astype(drawn.dtype) * drawn
 
 
 def _balanced_factors(
