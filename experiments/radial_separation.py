@@ -29,8 +29,8 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
-# Directions at which a ball's radius is chosen, the error asked of its 3-layer network, and the most
-# directions on the floor's curve.
+# Directions at which a ball's radius is chosen, the error asked of its 3-layer network, and how far
+# the floor's curve goes.
 BALLS = {3: (35.0, 0.0100, 1e3), 10: (232.0, 0.0115, 1e5), 20: (762.0, 0.0085, 1e6)}
 FREQUENCY = 4.0
 CONFIDENCE = 1e-3  # that any one of the intervals of a dimension misses
@@ -347,7 +347,7 @@ def plot(results: Results) -> Figure:
 def _draw_ball(panel: Any, results: Results, dim: int) -> None:
     directions, floors = results[f"ball{dim}_directions"], results[f"ball{dim}_floors"]
     neurons, bound = float(results[f"net{dim}_neurons"]), float(results[f"net{dim}_bound"])
-    bottom, top = bound / 4, float(results[f"ball{dim}_norm"]) * 1.3
+    bottom, top = bound / 4, float(results[f"ball{dim}_norm"]) * 2
     limit = directions[-1]
     shown = np.maximum(floors, bottom)
     panel.fill_between(directions, bottom, shown, color=_figures.SKY, alpha=0.28, linewidth=0)
@@ -398,10 +398,10 @@ def _draw_waves(panel: Any, results: Results) -> None:
     _figures.bound(panel, [1, 1e16], [0.5, 0.5], label="half the norm")
     panel.set(
         xscale="log",
-        xlim=(1, 10 ** math.ceil(1 + math.log10(4 * _half(results, max(dims))))),
+        xlim=(1, 10.0 ** math.ceil(2 + math.log10(4 * _half(results, max(dims))))),
         ylim=(0, 1.02),
         xlabel="directions",
         ylabel=r"floor / $\|g\|^2$",
         title=r"Shell wave $\cos 4z$",
     )
-    panel.legend(loc="lower left")
+    panel.legend(loc="upper right")

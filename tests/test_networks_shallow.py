@@ -25,7 +25,7 @@ def test_three_layers_are_the_sum_in_the_definition(x64, getkey):
     assert float(net(x)) == pytest.approx(float(sum(terms)), rel=1e-13)
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid", "step", "rbf"])
+@pytest.mark.parametrize("activation", ["sigmoid", "step"])
 def test_any_activation_gives_a_scalar_of_the_inputs_dtype(activation, getkey):
     x = jnp.ones((7, 3), jnp.float32)
     for net in (

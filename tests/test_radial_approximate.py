@@ -28,8 +28,8 @@ def test_three_layers_beat_every_two_layer_network_of_as_many_directions(
 
 def test_a_wave_is_within_reach_too(getkey):
     target = jd.radial.Cosine(2.0, 6.0)
-    three = jd.radial.approximate(target, 4, 0.05)
-    x = jd.radial.Measure(4).sample(getkey(), 2000)
+    three = jd.radial.approximate(target, 3, 0.05)
+    x = jd.radial.Measure(3).sample(getkey(), 4000)
     squares = np.square(np.asarray(jax.vmap(three.network)(x) - jax.vmap(target)(x), np.float64))
     assert squares.mean() + 3.3 * squares.std() / len(squares) ** 0.5 < three.error <= 0.05
 

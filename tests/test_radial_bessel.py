@@ -52,7 +52,7 @@ def test_float32_arguments_give_float32_values(nu):
 @pytest.mark.parametrize("nu", [0, 1, 1.5, 2, 2.5, 3])
 def test_values_at_zero_are_the_limits(nu):
     order, below = jd.radial.bessel_pair(nu, jnp.zeros(()))
-    eps = jnp.finfo(order.dtype).eps
+    eps = float(jnp.finfo(order.dtype).eps)
     assert float(order) == pytest.approx(1.0 if nu == 0 else 0.0, abs=eps)
     assert float(below) == pytest.approx(1.0 if nu == 1 else 0.0, abs=eps)
 

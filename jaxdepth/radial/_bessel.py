@@ -124,9 +124,12 @@ def recurrence(two_nu: int, z: Float[Array, "*shape"]) -> Pass:
     up = _upwards(two_nu, jnp.where(near | ~far, turn, safe))
     order, below, cdf, sf = (jnp.where(near, d, u) for d, u in zip(down, up, strict=True))
     # J_ν(z) = (z/safe)^ν J_ν(safe) below the floor, and everything vanishes at infinity.
-    shrink = jnp.where(z < floor, z / safe, jnp.ones_like(z))
-    powers = (shrink**p for p in (nu, abs(nu - 1) if two_nu != 1 else -0.5, two_nu, 0.0))
-    values = (v * p for v, p in zip((order, below, cdf, sf), powers, strict=True))
+    root = jnp.sqrt(jnp.where(z < floor, z / safe, jnp.ones_like(z)))
+    halves = (two_nu, -1 if two_nu == 1 else abs(two_nu - 2), 2 * two_nu, 0)
+    values = [
+        value * jax.lax.integer_pow(root, power)
+        for value, power in zip((order, below, cdf, sf), halves, strict=True)
+    ]
     limits = (0.0, 0.0, 1.0, 0.0)
     return Pass(
         *(
