@@ -16,7 +16,7 @@ from jaxdepth._misc import check_finite, check_integer, in_float64, is_traced, r
 from jaxdepth.radial._bessel import check_points
 from jaxdepth.radial._hankel import panels_in_z, spectral_density
 
-Scalar = Float[Array | np.ndarray | np.generic, ""]
+Scalar = Float[Array | np.ndarray | np.floating, ""]
 
 
 class AbstractTarget(eqx.Module):
