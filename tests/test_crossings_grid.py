@@ -115,13 +115,13 @@ def test_a_thousand_traced_shapes_compile_once_and_equal_the_unpadded_counts():
 
     counts = padded(jnp.asarray(widths), jnp.asarray(depths))
     assert len(set(counts.tolist())) > 1
-    for width in range(1, 7):
-        for depth in range(1, 4):
-            plain = MLP((1, *[width] * depth, 1), bias_std=0.5, key=key)
-            points = jnp.linspace(-2.0, 2.0, 129)
-            values = jax.vmap(lambda x, net=plain: net(x[None])[0])(points)
-            same = counts[(widths == width) & (depths == depth)]
-            assert (same == changes(values, 0.0) + 1).all()
+    points = jnp.linspace(-2.0, 2.0, 129)
+    for width, depth in ((1, 1), (3, 2), (4, 3), (6, 1), (6, 3)):
+        plain = MLP((1, *[width] * depth, 1), bias_std=0.5, key=key)
+        values = jax.vmap(lambda x, net=plain: net(x[None])[0])(points)
+        same = counts[(widths == width) & (depths == depth)]
+        assert len(same) > 20
+        assert (same == changes(values, 0.0) + 1).all()
 
 
 def test_a_stack_of_networks_equals_the_loop():

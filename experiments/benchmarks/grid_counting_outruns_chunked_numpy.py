@@ -89,7 +89,7 @@ def measure_mlp(width: int, points: int) -> None:
     """Print the row of one multilayer perceptron."""
     net = jd.networks.MLP((1, *[width] * LAYERS, 1), dtype=jnp.float32, key=jax.random.key(0))
     counter, rival_net = jd.crossings.Grid(points), numpy_mlp(net)
-    ours = seconds(lambda: jd.crossings.count(net, counter).value.block_until_ready())
+    ours = seconds(lambda: jax.block_until_ready(jd.crossings.count(net, counter).value))
     rival = seconds(lambda: numpy_count(rival_net, points, CHUNK), 1)
     operations = 2 * points * (2 * width + (LAYERS - 1) * width**2)
     share = operations / ours / matmul_rate(width)
@@ -102,7 +102,7 @@ def measure_sawtooth(depth: int) -> None:
     """Print the row of one sawtooth."""
     net, counter = jd.networks.Sawtooth(depth), jd.crossings.Grid(POINTS)
     evaluate = numpy_sawtooth(depth)
-    ours = seconds(lambda: jd.crossings.count(net, counter).value.block_until_ready())
+    ours = seconds(lambda: jax.block_until_ready(jd.crossings.count(net, counter).value))
     rival = seconds(lambda: numpy_count(evaluate, POINTS, CHUNK), 1)
     naive = seconds(lambda: numpy_count(evaluate, POINTS, POINTS), 1)
     times = (f"{ours:.3f} s", f"{rival:.3f} s", f"{naive:.3f} s")

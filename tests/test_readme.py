@@ -1,0 +1,18 @@
+"""What the README shows, run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("jd.")[1].split(".")[0])
+def test_every_python_block_of_the_readme_runs(block, x32):
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readme_shows_each_result():
+    assert len(BLOCKS) == 3
