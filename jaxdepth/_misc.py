@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
@@ -49,16 +50,45 @@ def check_finite(argument: str, tree: Any) -> None:
             refuse(argument, "finite", leaf, "It holds a NaN or an infinity.")
 
 
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
+
+
+def check_real(argument: str, value: Any) -> Any:
+    """Return a real finite scalar: a tracer as it is, an array of no axes as a Python number."""
+    if is_traced(value):
+        if jnp.shape(value) or not _is_real(value.dtype):
+            refuse(argument, "a real scalar", value)
+        return value
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)) and np.ndim(value) == 0:
+        value = np.asarray(value).item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        refuse(argument, "a real scalar", value)
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:
+        finite = False
+    if not finite:
+        refuse(argument, "finite", value)
+    return value
+
+
 def check_interval(interval: Any) -> tuple[Any, Any]:
     """Return the ends of a closed interval, refused when empty, reversed or infinite."""
-    try:
-        start, end = interval
-    except (TypeError, ValueError):
+    if not isinstance(interval, (tuple, list)) or len(interval) != 2:
         refuse("interval", "a pair (start, end)", interval)
-    check_finite("interval", (start, end))
+    start, end = (check_real("interval", edge) for edge in interval)
     if not is_traced(start, end) and not start < end:
         refuse("interval", "(start, end) with start < end", interval)
     return start, end
+
+
+def check_key(key: Any) -> None:
+    """Refuse what is not one random key of JAX (typed, or raw of two words)."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = isinstance(key, (jax.Array, np.ndarray)) and key.dtype == np.uint32
+    if not ((typed and key.ndim == 0) or (raw and key.ndim == 1)):
+        refuse("key", "one random key, such as `jax.random.key(0)`", key)
 
 
 def working_dtype(*trees: Any) -> jnp.dtype:
@@ -69,7 +99,8 @@ def working_dtype(*trees: Any) -> jnp.dtype:
         if isinstance(leaf, (np.ndarray, np.generic, jax.Array))
         and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    return jnp.dtype(jnp.result_type(*floats) if floats else jnp.result_type(float))
+    widest = jnp.result_type(*floats) if floats else jnp.result_type(float)
+    return jnp.dtype(jax.dtypes.canonicalize_dtype(widest))
 
 
 def as_float64(tree: Any) -> Any:

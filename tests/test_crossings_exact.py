@@ -1,5 +1,8 @@
 import itertools
+import math
+from fractions import Fraction
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,17 +85,86 @@ def test_weights_of_the_float64_user_survive_a_32_bit_session(x32):
     assert count([third, up], Exact()).value == 2
 
 
-def test_tracers_are_refused_with_the_cure(x32):
-    with pytest.raises(ValueError, match=r"`Exact`.*enable_x64"):
-        jax.vmap(lambda k: count(Sawtooth(k), Exact()).value)(jnp.arange(1, 3))
+@pytest.mark.parametrize("method", [Exact(), Rational()])
+def test_tracers_are_refused_with_the_cure(method):
+    with pytest.raises(ValueError, match=r"is a host method .* or count by `Grid` inside them"):
+        jax.vmap(lambda k: count(Sawtooth(k), method).value)(jnp.arange(1, 3))
 
 
-def test_tracers_are_refused_in_64_bit_too(x64):
-    with pytest.raises(ValueError, match="`Exact` is a host method"):
-        jax.vmap(lambda k: count(Sawtooth(k), Exact()).value)(jnp.arange(1, 3))
+def test_a_concrete_network_is_counted_inside_a_callers_trace():
+    net = MLP((1, 4, 1), key=jax.random.key(0))
+    alone = count(net, Exact(), level=0.0).value
+    assert float(jax.jit(lambda x: x * count(net, Exact(), level=0.0).value)(1.0)) == alone
 
 
-def test_bad_networks_are_refused():
+RELU = np.array(0.0)
+LINEAR = np.array(1.0)
+
+
+def layer(weight, bias, slope=RELU):
+    return AffineLayer(np.array(weight, np.float64), np.array(bias, np.float64), np.asarray(slope))
+
+
+TINY = 2.0**-490
+NEXT = 1 + 2.0**-52
+
+
+@pytest.mark.parametrize(
+    ("layers", "interval", "level"),
+    [
+        (
+            [
+                layer([[1]], [0]),
+                layer([[1e308], [1e308]], [0, 0]),
+                layer([[10, -9]], [0], LINEAR),
+            ],
+            (-1.0, 1.0),
+            0.5,
+        ),
+        (
+            [
+                layer([[NEXT * TINY], [TINY]], [0, 0]),
+                layer([[TINY * NEXT, -(NEXT * NEXT) * TINY]], [0], LINEAR),
+                layer([[2.0**-480]], [0], LINEAR),
+                layer([[2.0**1000]], [0], LINEAR),
+                layer([[2.0**900]], [0], LINEAR),
+            ],
+            (-1.0, 1.0),
+            2.0**-200,
+        ),
+        (
+            [
+                layer([[1e-150]], [0], 1e-300),
+                layer([[1e200]], [0], LINEAR),
+                layer([[1e300]], [0], LINEAR),
+            ],
+            (-1.0, -0.5),
+            -0.75e50,
+        ),
+    ],
+    ids=["overflow", "underflow of the bound", "a tiny negative slope"],
+)
+def test_beyond_the_normal_range_the_referee_decides(layers, interval, level):
+    exact = count(layers, Exact(), interval=interval, level=level)
+    assert exact.value == count(layers, Rational(), interval=interval, level=level).value == 2
+
+
+@pytest.mark.parametrize("method", [Exact(), Rational()])
+def test_levels_and_ends_beyond_float64_are_not_rounded(method):
+    identity = [layer([[1]], [0], LINEAR)]
+    big = count(identity, method, interval=(0, 2**53), level=2**53 + 1)
+    assert big.value == 1
+    treble = [layer([[3]], [0], LINEAR)]
+    assert count(treble, method, interval=(0, Fraction(1, 3)), level=1).value == 2
+
+
+def test_an_overflow_can_be_printed():
+    answer = count(Sawtooth(10_000), Exact(max_pieces=100))
+    assert answer.upper == math.inf
+    assert "overflow" in repr(answer)
+
+
+def test_bad_networks_are_refused(untyped):
     with pytest.raises(ValueError, match="`fn` must be a piecewise linear network"):
         count(jnp.sin, Exact())
     with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
@@ -100,5 +172,13 @@ def test_bad_networks_are_refused():
     broken = AffineLayer(np.array([[np.nan]]), np.zeros(1), np.array(0.0))
     with pytest.raises(ValueError, match="`fn` must be finite"):
         count([broken], Exact())
+    with pytest.raises(ValueError, match="`fn` must be finite"):
+        count([layer([[1]], [0], np.nan)], Exact())
+    with pytest.raises(ValueError, match="`fn` must be layers whose shapes fit"):
+        count([layer([[1], [1]], [0, 0]), layer([[1]], [0])], Exact())
+    keys = jax.random.split(jax.random.key(0), 3)
+    stacked = eqx.filter_vmap(lambda key: eqx.nn.MLP(1, 1, 4, 1, key=key))(keys)
+    with pytest.raises(ValueError, match="`fn` must be one network"):
+        count(stacked, Exact())
     with pytest.raises(ValueError, match="`max_pieces` must be"):
         Exact(max_pieces=0)

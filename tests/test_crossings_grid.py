@@ -1,3 +1,6 @@
+import itertools
+from fractions import Fraction
+
 import chex
 import equinox as eqx
 import jax
@@ -64,7 +67,114 @@ def test_no_trusted_answer_is_ever_wrong(depth):
             assert answer.result == CountResult.unresolved
 
 
+def truth(depth, teeth, start, end, level):
+    """Cr of the sawtooth on [start, end] in exact arithmetic: f = level at (j ± level)/slope."""
+    slope, level = (2 * teeth) ** depth, Fraction(level)
+    roots = [(2 * j + side * level) / slope for j in range(slope // 2 + 1) for side in (-1, 1)]
+    start, end = Fraction(start), Fraction(end)
+
+    def height(x):
+        phase = slope * x % 2
+        return min(phase, 2 - phase) if 0 <= x <= 1 else 0
+
+    edges = sorted(x for x in roots if start <= x <= end and 0 < x < 1)
+    cuts = [start, *edges, end]
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(cuts) if a < b]
+    labels = [height(x) >= level for x in (start, *middles, end)]
+    return 1 + sum(a != b for a, b in itertools.pairwise(labels))
+
+
+def test_trusted_counts_are_right_where_an_end_lies_on_a_crossing():
+    """One ulp about every crossing, as either end of the interval, in this dtype."""
+    trusted = 0
+    for teeth, depth in ((1, 2), (2, 1), (3, 1), (3, 2), (5, 1)):
+        slope = (2 * teeth) ** depth
+        counted = jax.jit(
+            lambda a, b, teeth=teeth, depth=depth: count(
+                Sawtooth(depth, teeth=teeth), Grid(2000), interval=(a, b)
+            )
+        )
+        for j in (0, 1, slope - 1):
+            crossing = np.float32((j + 0.5) / slope)
+            for step in (-2, 0, 1, 50_000):
+                edge = np.float32(crossing + step * np.spacing(crossing))
+                for a, b in ((edge, np.float32(1.0)), (np.float32(0.0), edge)):
+                    if not 0 <= a < b <= 1:
+                        continue
+                    answer = counted(a, b)
+                    trusted += int(answer.trusted)
+                    if answer.trusted:
+                        assert int(answer.value) == truth(depth, teeth, float(a), float(b), 0.5)
+    assert trusted > 10
+
+
+@pytest.mark.parametrize(
+    ("depth", "points", "interval"),
+    [
+        (23, 12_422_512, (-0.42701929807662964, 0.4212881028652191)),
+        (22, 12_064_443, (-0.8386902213096619, 0.8305717706680298)),
+        (22, 6_145_485, (-0.5412439703941345, 0.5274049043655396)),
+    ],
+)
+def test_points_that_round_past_an_interval_are_not_trusted(depth, points, interval, x32):
+    assert not bool(count(Sawtooth(depth), Grid(points), interval=interval).trusted)
+
+
+def test_an_end_or_level_that_the_dtype_rounds_across_a_crossing_is_not_trusted(x32):
+    assert not bool(count(Sawtooth(1), Grid(101), interval=(0.25 - 1e-10, 1.0)).trusted)
+    lifted = count(Sawtooth(1), Grid(101), interval=(0.0, 0.25), level=0.5 + 1e-10)
+    assert not bool(lifted.trusted)
+
+
+@pytest.mark.parametrize("max_depth", [None, 4])
+def test_a_traced_depth_out_of_range_is_no_network_and_never_trusted(max_depth):
+    counted = jax.jit(lambda k: count(Sawtooth(k, max_depth=max_depth), Grid(17)))
+    for depth in (-3, 0, 5 if max_depth else -1):
+        answer = counted(depth)
+        assert not bool(answer.trusted)
+        assert answer.result == CountResult.not_finite
+
+
+def test_a_constant_network_at_the_level_does_not_depend_on_the_chunk(getkey):
+    constant = eqx.tree_at(
+        lambda net: (net.weight_in, net.biases, net.bias_out),
+        MLP((1, 8, 8, 1), dtype=jnp.float32, key=getkey()),
+        replace_fn=jnp.zeros_like,
+    )
+    for chunk in (1, 2, 7, 101):
+        assert int(count(constant, Grid(101, chunk=chunk), level=0.0).value) == 1
+
+
+def test_a_program_that_counts_can_be_differentiated():
+    def program(t):
+        return t**2 + count(lambda x: t * x, Grid(9)).value.astype(jnp.result_type(t))
+
+    assert float(jax.grad(program)(3.0)) == 6.0
+    assert float(jax.jacfwd(program)(3.0)) == 6.0
+    assert jax.vmap(jax.grad(program))(jnp.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+
+
+def test_concrete_arrays_serve_inside_a_callers_trace():
+    ends, values = (jnp.array(0.0), jnp.array(1.0)), jnp.array([0.0, 1.0, 0.0])
+
+    @jax.jit
+    def program(x):
+        grid = count(Sawtooth(2), Grid(65), interval=ends).value
+        return x + grid + changes(values)
+
+    assert int(program(0)) == 5 + 2
+
+
+def test_sixteen_bit_networks_are_sampled_at_points_of_their_own(getkey):
+    half = MLP((1, 4, 1), dtype=jnp.float16, key=getkey())
+    answer = count(half, Grid(2**17 + 1), level=0.1)
+    assert answer.result == CountResult.unresolved
+    assert int(answer.value) <= count(half, Exact(), level=0.1).value + 4
+
+
 def test_points_that_coincide_are_flagged(x32):
+    below_two = count(Sawtooth(1), Grid(150_001), interval=(1.0, 1.01))
+    assert below_two.result == CountResult.unresolved
     answer = count(Sawtooth(3), Grid(2**20 + 1), interval=(100.0, 101.0))
     assert answer.result == CountResult.unresolved
     identity = count(lambda x: x - 100.0, Grid(2**20 + 1), interval=(100.0, 101.0))
@@ -206,6 +316,20 @@ def test_changes_are_counted_along_the_last_axis():
     assert changes(np.array([0, 1, 1, 0])).tolist() == 2
 
 
+def test_changes_compare_in_the_dtype_of_the_values(x32):
+    assert changes(np.array([0.5 - 1e-10, 0.5 + 1e-10])).tolist() == 1
+    assert changes(np.array([0, 2**32, 0])).tolist() == 2
+
+
+def test_a_level_or_interval_that_is_nan_under_a_trace_is_flagged():
+    nan = jnp.array(jnp.nan)
+    level = jax.jit(lambda y: count(Sawtooth(1), Grid(9), level=y))(nan)
+    interval = jax.jit(lambda b: count(lambda x: x * 0, Grid(9), interval=(0.0, b)))(nan)
+    assert level.result == CountResult.not_finite
+    assert interval.result == CountResult.not_finite
+    assert jax.jit(changes)(jnp.zeros(3), nan).tolist() == -1
+
+
 def test_changes_of_nan_are_refused_or_marked():
     values = jnp.array([[0.0, jnp.nan], [0.0, 1.0]])
     with pytest.raises(ValueError, match="`values` must be free of NaN"):
@@ -222,8 +346,20 @@ def test_bad_input_is_refused(untyped):
         count(jnp.sin, 100)
     with pytest.raises(ValueError, match="`interval` must be"):
         count(jnp.sin, Grid(8), interval=(1.0, 0.0))
-    with pytest.raises(ValueError, match="`level` must be finite"):
-        count(jnp.sin, Grid(8), level=float("nan"))
+    for level in (float("nan"), 10**400):
+        with pytest.raises(ValueError, match="`level` must be finite"):
+            count(jnp.sin, Grid(8), level=level)
+    for level in (None, "0.5", 1j, [0.5], jnp.zeros(2), True):
+        with pytest.raises(ValueError, match="`level` must be a real scalar"):
+            count(jnp.sin, Grid(8), level=level)
+    for interval in ("01", {0: 1, 1: 2}, (jnp.zeros(2), 1.0)):
+        with pytest.raises(ValueError, match="`interval` must be"):
+            count(jnp.sin, Grid(8), interval=interval)
+    for level in (float("nan"), jnp.zeros(2)):
+        with pytest.raises(ValueError, match="`level` must be"):
+            changes(jnp.zeros(3), level)
+    with pytest.raises(ValueError, match="`values` must be real"):
+        changes(np.zeros(3) + 1j)
     with pytest.raises(ValueError, match="`fn` must be a real scalar function"):
         count(lambda x: jnp.stack([x, x]), Grid(8))
     with pytest.raises(ValueError, match="`fn` must be a callable"):

@@ -141,10 +141,41 @@ def test_other_bad_arguments_are_refused(getkey, untyped):
         MLP.padded(MAX_SIZES, width=2, depth=4, key=getkey())
     with pytest.raises(ValueError, match="`width` must be an integer scalar"):
         jax.jit(lambda w: MLP.padded(MAX_SIZES, width=w, depth=1, key=jax.random.key(0)))(2.5)
-    with pytest.raises(ValueError, match="`fn` must be a piecewise linear network"):
+    with pytest.raises(ValueError, match="`net` must be a piecewise linear network"):
         affine_layers(jnp.sin)
+    with pytest.raises(ValueError, match="`net` must be a piecewise linear network"):
+        affine_layers(eqx.nn.Sequential([eqx.nn.Linear(1, 1, key=getkey()), eqx.nn.LayerNorm(1)]))
+    with pytest.raises(ValueError, match="`key` must be one random key"):
+        MLP((1, 2, 1), key=0)
+    with pytest.raises(ValueError, match="`weight_gain` must be non-negative"):
+        MLP((1, 2, 1), weight_gain=-1.0, key=getkey())
+    with jax.enable_x64(False), pytest.raises(ValueError, match="`dtype` must be at most 32 bits"):
+        MLP((1, 2, 1), dtype=jnp.float64, key=getkey())
     with pytest.raises(ValueError, match="`activation` must be piecewise linear"):
         MLP((1, 2, 1), activation="tanh", key=getkey()).affine_layers()
+
+
+def test_padding_is_silent_even_where_the_activation_has_an_infinite_slope(getkey):
+    def root(x):
+        return jnp.sqrt(jnp.abs(x))
+
+    net = MLP.padded((1, 4, 4, 1), width=2, depth=1, activation=root, key=getkey())
+    gradient = eqx.filter_grad(lambda net: net(jnp.ones(1))[0])(net)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_an_activation_that_repeats_another_is_not_taken_for_it(getkey):
+    def twice(x):
+        return jax.lax.scan(lambda z, _: (jax.nn.leaky_relu(z), None), x, None, length=2)[0]
+
+    with pytest.raises(ValueError, match="`activation` must be piecewise linear"):
+        MLP((1, 3, 1), activation=twice, key=getkey()).affine_layers()
+
+
+def test_a_traced_width_that_would_wrap_gives_nan(x64):
+    wide = jnp.array(2**32 + 3)
+    net = jax.jit(lambda w: MLP.padded(MAX_SIZES, width=w, depth=1, key=jax.random.key(0)))(wide)
+    assert np.isnan(net(jnp.ones(2, net.bias_out.dtype))).all()
 
 
 def test_layers_are_what_they_say():

@@ -92,5 +92,6 @@ def test_other_bad_arguments_are_refused(untyped):
         Sawtooth(1, teeth=0)
     with pytest.raises(ValueError, match="`depth` must be an integer, at least 1 and at most 4"):
         Sawtooth(5, max_depth=4)
+    assert np.isnan(jax.jit(lambda k: Sawtooth(k)(0.3))(0))
     with pytest.raises(ValueError, match="`depth` must be an integer scalar"):
         jax.jit(Sawtooth)(0.5)

@@ -13,13 +13,16 @@ class CountResult(eqx.Enumeration):
 
     exact: Any = "exact: `value` is the crossing number"
     certified: Any = "certified: `value` is proven by outward-rounded intervals"
-    lower_bound: Any = "lower bound only: the sampled function changes label `value` − 1 times"
+    lower_bound: Any = "lower bound only: the sampled values change label `value` − 1 times"
     unresolved: Any = (
         "unresolved: label intervals can be narrower than the spacing of the points (or points "
         "coincide in this dtype), so crossings may be missing; use more points, float64, or `Exact`"
     )
     overflow: Any = "overflow: more pieces than the capacity; nothing was truncated into `value`"
-    not_finite: Any = "not finite: the function returned NaN or an infinity, labels are not defined"
+    not_finite: Any = (
+        "not finite: in this dtype a value of the function, the level or an end of the interval is "
+        "NaN or infinite, so that labels are not defined"
+    )
 
 
 class CrossingCount(eqx.Module):
@@ -27,8 +30,10 @@ class CrossingCount(eqx.Module):
 
     Attributes:
         value: Cr, the number of maximal intervals of 1[fn ≥ level] on the closed interval.
-        lower: a bound from below.
-        upper: a bound from above; the largest integer of the dtype where nothing is known.
+        lower: a bound from below; of `Grid` where not trusted, on the crossing number of the
+            sampled values, rounding included.
+        upper: a bound from above; where nothing is known, the largest integer of the dtype
+            (math.inf from host methods).
         trusted: True only when `value` is proven.
         result: a `CountResult`.
 
@@ -37,6 +42,6 @@ class CrossingCount(eqx.Module):
 
     value: Int[Array, "*batch"] | int
     lower: Int[Array, "*batch"] | int
-    upper: Int[Array, "*batch"] | int
+    upper: Int[Array, "*batch"] | int | float
     trusted: Bool[Array, "*batch"] | bool
     result: Any

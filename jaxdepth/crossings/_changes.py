@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Real
 
-from jaxdepth._misc import RealLike, is_traced, refuse
+from jaxdepth._misc import RealLike, check_real, is_traced, refuse
 
 
 def changes(
@@ -32,16 +32,18 @@ def changes(
         >>> changes(jnp.array([0.0, 1.0, 0.0, 0.5])).tolist()
         3
     """
-    values = jnp.asarray(values)
-    if values.ndim == 0 or values.shape[-1] == 0:
-        refuse("values", "an array with at least one point on its last axis", values.shape)
-    if not jnp.issubdtype(values.dtype, jnp.floating):
-        values = values.astype(jnp.result_type(float))
-    undefined = jnp.isnan(values).any(axis=-1)
-    if not is_traced(values) and bool(undefined.any()):
+    if jnp.ndim(values) == 0 or jnp.shape(values)[-1] == 0:
+        refuse("values", "an array with at least one point on its last axis", jnp.shape(values))
+    if jnp.issubdtype(jnp.result_type(values), jnp.complexfloating):
+        refuse("values", "real", jnp.result_type(values))
+    level = check_real("level", level)
+    integer = jax.dtypes.canonicalize_dtype(int)
+    if is_traced(values, level):
+        sampled = jnp.asarray(values)
+        undefined = jnp.isnan(sampled).any(axis=-1) | jnp.isnan(level)
+        flips = jnp.diff(sampled >= jnp.asarray(level).astype(sampled.dtype), axis=-1)
+        return jnp.where(undefined, -1, jnp.sum(flips, axis=-1, dtype=integer))
+    concrete = np.asarray(values)  # compared in its own dtype, whatever JAX would make of it
+    if np.isnan(concrete).any():
         refuse("values", "free of NaN", "NaN", "Labels 1[value ≥ level] are not defined there.")
-    labels = values >= jnp.asarray(level, values.dtype)
-    flips = labels[..., 1:] != labels[..., :-1]
-    return jnp.where(
-        undefined, -1, jnp.sum(flips, axis=-1, dtype=jax.dtypes.canonicalize_dtype(int))
-    )
+    return jnp.asarray(np.diff(concrete >= level, axis=-1).sum(axis=-1), integer)

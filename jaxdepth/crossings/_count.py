@@ -7,7 +7,7 @@ from typing import Any
 
 import equinox as eqx
 
-from jaxdepth._misc import check_finite, check_interval, refuse
+from jaxdepth._misc import check_interval, check_real, refuse
 from jaxdepth.crossings._answer import CrossingCount
 
 
@@ -45,6 +45,7 @@ def count(
             that the method cannot handle.
 
     Example:
+        >>> from jaxdepth.crossings import Grid
         >>> from jaxdepth.networks import Sawtooth
         >>> answer = count(Sawtooth(5), Grid(2**10 + 1))
         >>> int(answer.value), bool(answer.trusted)
@@ -55,5 +56,4 @@ def count(
     """
     if not isinstance(method, AbstractCounter):
         refuse("method", "a counting method such as `Grid(2**14 + 1)` or `Exact()`", method)
-    check_finite("level", level)
-    return method(fn, check_interval(interval), level)
+    return method(fn, check_interval(interval), check_real("level", level))

@@ -9,10 +9,9 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from jaxdepth._misc import check_integer, is_traced, require_x64
+from jaxdepth._misc import check_integer
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
-from jaxdepth.networks import AffineLayer
 from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
 from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
@@ -24,11 +23,13 @@ class Exact(AbstractCounter):
     The count is of the stored weights, whatever their precision. Every kink is enumerated with a
     bound on its rounding error; a sign that the bound does not settle (a touching maximum,
     coincident kinks, zero biases) sends the network to `Rational`. Returns Python ints. One
-    concrete network at a time; under jit or vmap use `Grid`.
+    concrete network at a time; under jit or vmap use `Grid`. `level` and the ends of the interval
+    may be Fractions.
 
     Attributes:
         max_pieces: hold at most so many affine pieces; beyond, `result` says `overflow` and `upper`
-            is Serra et al.'s bound Π(n_i + 1) + 1.
+            is Serra et al.'s bound Π(n_i + 1) + 1 (math.inf where that has thousands of digits) and
+            `value` only the trivial lower bound 1.
 
     Example:
         >>> from jaxdepth.crossings import count
@@ -44,12 +45,14 @@ class Exact(AbstractCounter):
 
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         """Count; see `count`."""
-        layers, start, end = _prepare(fn, interval, level, "Exact")
+        layers, start, end = prepare(fn, interval, "Exact", "fn", level)
         try:
             found = enumerate_float64(layers, start, end, self.max_pieces)
             values, errors = found.at_kinks()
             above = values - float(level)
-            if np.any(np.abs(above) <= (errors + 2.0**-52 * np.abs(above)) * (1 + 2.0**-50)):
+            # The level may round, the difference does.
+            doubt = errors + 2.0**-52 * (np.abs(above) + abs(float(level)))
+            if not np.all(np.abs(above) > doubt * (1 + 2.0**-50)):
                 raise AmbiguousError
         except AmbiguousError:
             return Rational(max_pieces=self.max_pieces)(fn, interval, level)
@@ -82,21 +85,13 @@ class Rational(AbstractCounter):
 
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         """Count; see `count`."""
-        layers, start, end = _prepare(fn, interval, level, "Rational")
+        layers, start, end = prepare(fn, interval, "Rational", "fn", level)
         try:
-            _, values = enumerate_rational(layers, Fraction(start), Fraction(end), self.max_pieces)
+            _, values = enumerate_rational(layers, start, end, self.max_pieces)
         except TooManyPiecesError:
             return _overflow(layers)
-        threshold = Fraction(float(level))
+        threshold = Fraction(level)
         return _proven(np.array([value >= threshold for value in values]))
-
-
-def _prepare(
-    fn: Any, interval: tuple[Any, Any], level: Any, verb: str
-) -> tuple[tuple[AffineLayer, ...], float, float]:
-    if is_traced(fn, interval, level):
-        require_x64(verb)
-    return prepare(fn, interval, verb, level)
 
 
 def _proven(labels: np.ndarray) -> CrossingCount:
@@ -107,5 +102,7 @@ def _proven(labels: np.ndarray) -> CrossingCount:
 
 def _overflow(layers: Any) -> CrossingCount:
     hidden = [layer.weight.shape[0] for layer in layers if float(layer.negative_slope) != 1.0]
-    upper = math.prod(width + 1 for width in hidden) + 1
+    bits = sum((width + 1).bit_length() for width in hidden)
+    # An integer of many thousand digits helps nobody, and Python refuses to print it.
+    upper = math.prod(width + 1 for width in hidden) + 1 if bits < 10_000 else math.inf
     return CrossingCount(1, 1, upper, False, CountResult.overflow)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdepth._misc import check_integer, refuse, working_dtype
+from jaxdepth._misc import check_integer, is_traced, refuse, working_dtype
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.networks._scalar import Scalar, scalar_function
@@ -26,9 +26,11 @@ class Grid(AbstractCounter):
     The grid is streamed: memory does not grow with `num_points`. Traced: works under `jit` and
     `vmap` (over networks, depths, levels or intervals), compiles once, and follows the dtype of the
     network's weights (the default float for other callables). The count is a lower bound on the
-    crossing number of the function as this dtype evaluates it; `trusted` is True only where the
-    network proves that the grid resolves it (`Sawtooth` does), and `result` says `unresolved` where
-    the points coincide in this dtype or the network knows of intervals narrower than the spacing.
+    crossing number of the sampled values, rounding included: a function that stays within its own
+    rounding error of the level can show changes that exact weights would not make (`Exact` settles
+    those). `trusted` is True only where the network proves that the grid resolves it (`Sawtooth`
+    does), and `result` says `unresolved` where points coincide in this dtype or the network knows
+    of label intervals narrower than the spacing.
 
     Attributes:
         num_points: how many points, at least 2 (2^p + 1 for dyadic points on [0, 1]).
@@ -55,16 +57,19 @@ class Grid(AbstractCounter):
         if self.num_points > most:
             refuse("num_points", f"at most {most}", self.num_points, "Turn 64-bit on for more.")
         dtype = working_dtype(fn)
-        start, end = (jnp.asarray(edge, dtype) for edge in interval)
         scalar_function(fn, dtype)
+        # 16-bit floats cannot even index the points: those are computed in 32 bits at least.
+        wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+        start, end, level = (
+            jnp.asarray(value if is_traced(value) else float(value), wide)
+            for value in (*interval, level)
+        )
         on_cpu = jax.default_backend() == "cpu"
         chunk = self.chunk or (_CPU_CHUNK if on_cpu else _DEVICE_CHUNK)
         chunk = min(chunk, self.num_points)
         # Networks of a batch go one by one through a CPU's caches, and together through a device.
         together = 1 if on_cpu else max(1, 2**20 // chunk)
-        return _count_on_grid(
-            fn, start, end, jnp.asarray(level, dtype), self.num_points, chunk, together
-        )
+        return _count_on_grid(fn, start, end, level, dtype, self.num_points, chunk, together)
 
 
 def _int_dtype() -> np.dtype:
@@ -77,21 +82,26 @@ def _count_on_grid(
     start: Float[Array, ""],
     end: Float[Array, ""],
     level: Float[Array, ""],
+    dtype: jnp.dtype,
     num_points: int,
     chunk: int,
     together: int,
 ) -> CrossingCount:
     with jax.default_matmul_precision("highest"):
-        # Tracers that `fn` closes over become arguments, as a batching rule of our own needs them.
-        scalar = eqx.filter_closure_convert(scalar_function(fn, start.dtype), start)
+        # Tracers that `fn` closes over become arguments, as a batching rule of our own needs them;
+        # and counts have no derivative, so that a program which holds one can still be
+        # differentiated.
+        scalar = eqx.filter_closure_convert(scalar_function(fn, dtype), start.astype(dtype))
         arrays, static = eqx.partition(scalar, eqx.is_array)
+        arrays, start, end, level = jax.lax.stop_gradient((arrays, start, end, level))
         flips, finite = _one_by_one(
             lambda arrays, start, end, level: _stream(
-                eqx.combine(arrays, static), start, end, level, num_points, chunk
+                eqx.combine(arrays, static), start, end, level, dtype, num_points, chunk
             ),
             together,
         )(arrays, start, end, level)
-    resolved, narrow = _resolution(fn, num_points, start, end, level)
+    resolved, narrow = _resolution(fn, num_points, start, end, level, dtype)
+    finite = finite & jnp.isfinite(level) & jnp.isfinite(start) & jnp.isfinite(end)
     value = flips + 1
     trusted = resolved & finite
     unknown = jnp.asarray(jnp.iinfo(value.dtype).max, value.dtype)
@@ -108,7 +118,7 @@ def _count_on_grid(
 
 
 def _stream(
-    fn: Scalar, start: Array, end: Array, level: Array, num_points: int, chunk: int
+    fn: Scalar, start: Array, end: Array, level: Array, dtype: Any, num_points: int, chunk: int
 ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     """Return the label changes and whether every value is finite, chunk by chunk."""
     integer = _int_dtype()
@@ -121,15 +131,15 @@ def _stream(
 
     def block(index: Array, carry: tuple) -> tuple:
         flips, finite, last = carry
-        values = jax.vmap(fn)(points(index.astype(integer) * chunk))
-        labels = values >= level
+        values = jax.vmap(fn)(points(index.astype(integer) * chunk).astype(dtype))
+        labels = values.astype(level.dtype) >= level
         inner = jnp.sum(labels[1:] != labels[:-1], dtype=integer)
-        flips = flips + inner + (labels[0] != last).astype(integer)
+        joint = (index > 0) & (labels[0] != last)
+        flips = flips + inner + joint.astype(integer)
         return flips, finite & jnp.isfinite(values).all(), labels[-1]
 
-    first = fn(start) >= level
     blocks = -(-num_points // chunk)
-    empty = (jnp.zeros((), integer), jnp.asarray(True), first)
+    empty = (jnp.zeros((), integer), jnp.asarray(True), jnp.asarray(False))
     flips, finite, _ = jax.lax.fori_loop(0, blocks, block, empty)
     return flips, finite
 
@@ -164,13 +174,18 @@ def _one_by_one(kernel: Any, together: int) -> Any:
 
 
 def _resolution(
-    fn: Any, num_points: int, start: Array, end: Array, level: Array
+    fn: Any, num_points: int, start: Array, end: Array, level: Array, dtype: Any
 ) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
     """Return whether the grid provably resolves `fn`, and whether it is known that it may not."""
     spacing = (end - start) / (num_points - 1)
-    ulp = jnp.finfo(start.dtype).eps * jnp.maximum(jnp.abs(start), jnp.abs(end)) / 2
-    coincide = spacing < ulp
+    # The floats just below f·2^e, ½ ≤ f < 1, are 2^(e−1)ε apart; below a power of two half as far.
+    fraction, exponent = jnp.frexp(jnp.maximum(jnp.abs(start), jnp.abs(end)))
+    eps = float(jnp.finfo(dtype).eps)
+    step = eps * jnp.where(fraction > 0.5, 1.0, 0.5).astype(spacing.dtype)
+    coincide = spacing < jnp.ldexp(step, exponent - 1)
     if not hasattr(fn, "resolves"):
         return jnp.zeros((), bool), coincide
-    resolved = fn.resolves(num_points, (start, end), level)
+    resolved = fn.resolves(
+        num_points, (start.astype(dtype), end.astype(dtype)), level.astype(dtype)
+    )
     return resolved & ~coincide, ~resolved | coincide

@@ -35,6 +35,9 @@ _NAMED: dict[str, Activation] = {
     "rbf": lambda x: jnp.exp(-jnp.square(x)),
 }
 
+# Primitives that only call what they hold. (A scan holds a function too, and calls it often.)
+_CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call"}
+
 # σ(x) = max(x, 0) + negative_slope · min(x, 0): the activations that exact counting reads.
 _NEGATIVE_SLOPE = {"relu": 0.0, "leaky_relu": 0.01, "abs": -1.0, "identity": 1.0}
 
@@ -66,7 +69,7 @@ def negative_slope(name: str | Activation) -> float:
 
 
 def _program(fn: Activation) -> tuple:
-    """List the primitive operations of a scalar function, nested calls written out."""
+    """List the primitive operations of a scalar function, plain calls written out."""
     steps: list[tuple] = []
 
     def walk(jaxpr: Any, inputs: list) -> list:
@@ -78,9 +81,10 @@ def _program(fn: Activation) -> tuple:
 
         for equation in jaxpr.eqns:
             operands = [read(atom) for atom in equation.invars]
-            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            name, params = equation.primitive.name, equation.params
+            inner = params.get("jaxpr", params.get("call_jaxpr")) if name in _CALLS else None
             if inner is None:
-                steps.append((equation.primitive.name, *operands))
+                steps.append((name, str(sorted(params.items())), *operands))
                 outputs: list = [("step", len(steps), i) for i in range(len(equation.outvars))]
             else:
                 outputs = walk(getattr(inner, "jaxpr", inner), operands)

@@ -56,7 +56,12 @@ def affine_layers(net: Any) -> tuple[AffineLayer, ...]:
         >>> [layer.weight.shape for layer in affine_layers(net)]
         [(4, 1), (4, 4), (1, 4)]
     """
-    if isinstance(net, (list, tuple)) and all(isinstance(item, AffineLayer) for item in net):
+    return listed(net, "net")
+
+
+def listed(net: Any, argument: str) -> tuple[AffineLayer, ...]:
+    """List the affine layers of the network that the caller knows as `argument`."""
+    if isinstance(net, (list, tuple)) and net and all(isinstance(i, AffineLayer) for i in net):
         return tuple(net)
     if hasattr(net, "affine_layers"):
         return tuple(net.affine_layers())
@@ -66,32 +71,33 @@ def affine_layers(net: Any) -> tuple[AffineLayer, ...]:
     if isinstance(net, eqx.nn.MLP):
         hidden = [(layer, net.activation) for layer in net.layers[:-1]]
         chain = [step for pair in hidden for step in pair]
-        return _chain([*chain, net.layers[-1], net.final_activation])
+        return _chain([*chain, net.layers[-1], net.final_activation], argument)
     if isinstance(net, eqx.nn.Sequential):
-        return _chain([step.fn if isinstance(step, eqx.nn.Lambda) else step for step in net.layers])
+        steps = [step.fn if isinstance(step, eqx.nn.Lambda) else step for step in net.layers]
+        return _chain(steps, argument)
     return refuse(
-        "fn",
-        "a piecewise linear network that lists its affine layers (this library's, eqx.nn.MLP, "
-        "eqx.nn.Linear or eqx.nn.Sequential)",
+        argument,
+        "a piecewise linear network: one of this library's, an eqx.nn.MLP, eqx.nn.Linear or "
+        "eqx.nn.Sequential of such, or a list of AffineLayer",
         type(net).__name__,
         "Count any other function by `Grid`.",
     )
 
 
-def _chain(steps: list[Any]) -> tuple[AffineLayer, ...]:
+def _chain(steps: list[Any], argument: str) -> tuple[AffineLayer, ...]:
     """Compose listable networks and bare activations; an activation joins the layer before it."""
     layers: list[AffineLayer] = []
     for step in steps:
         if isinstance(step, eqx.nn.Identity):
             continue
-        if isinstance(step, eqx.Module) and not _is_activation(step):
-            layers.extend(affine_layers(step))
+        if isinstance(step, eqx.Module):
+            layers.extend(listed(step, argument))
             continue
         slope = negative_slope(step)
         if slope == 1.0:
             continue
         if not layers:
-            refuse("fn", "a network whose first step is a linear layer", step)
+            refuse(argument, "a network whose first step is a linear layer", step)
         last = layers[-1]
         if float(last.negative_slope) == 1.0:
             layers[-1] = affine_layer(last.weight, last.bias, slope)
@@ -99,8 +105,3 @@ def _chain(steps: list[Any]) -> tuple[AffineLayer, ...]:
             identity = jnp.eye(last.weight.shape[0], dtype=last.weight.dtype)
             layers.append(affine_layer(identity, jnp.zeros_like(last.bias), slope))
     return tuple(layers)
-
-
-def _is_activation(step: Any) -> bool:
-    listable = (eqx.nn.Linear, eqx.nn.MLP, eqx.nn.Sequential)
-    return callable(step) and not isinstance(step, listable) and not hasattr(step, "affine_layers")

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth._misc import check_integer, check_key, is_traced, refuse
 from jaxdepth.networks._activations import activation as activation_named, negative_slope
 from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._parameters import float_dtype
 
 
 class MLP(eqx.Module):
@@ -86,9 +87,7 @@ class MLP(eqx.Module):
         activation_named(activation)
         hidden = self.sizes[1:-1]
         layers = len(hidden)
-        dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            refuse("dtype", "a float dtype", dtype)
+        dtype = float_dtype(dtype)
 
         within = jnp.asarray(True)
         self.widths, self.depth = jnp.asarray(hidden, jnp.int32), jnp.asarray(layers, jnp.int32)
@@ -99,6 +98,13 @@ class MLP(eqx.Module):
             self.depth, fits = _check_active("depth", depth, layers)
             within = within & fits
 
+        check_key(key)
+        if not is_traced(weight_gain, bias_std) and not (
+            0 <= weight_gain < np.inf and 0 <= bias_std < np.inf
+        ):
+            refuse(
+                "weight_gain", "non-negative and finite, like `bias_std`", (weight_gain, bias_std)
+            )
         gain, std = jnp.asarray(weight_gain, dtype), jnp.asarray(bias_std, dtype)
         drawn = _draw(key, self.widths, self.depth, gain, std, self.sizes)
         self.weight_in, self.weights, weight_out, self.biases, self.bias_out = drawn
@@ -142,12 +148,16 @@ class MLP(eqx.Module):
         """Evaluate on one example."""
         sigma = activation_named(self.activation)
         live = _live_units(self.widths, self.depth, self.sizes)
-        first = jnp.where(live[0], sigma(self.weight_in @ x + self.biases[0]), 0)
+
+        def masked(z: Array, units: Array) -> Array:
+            # The inner `where` keeps σ at a harmless point: 0 times an infinite slope is NaN.
+            return jnp.where(units, sigma(jnp.where(units, z, 1)), 0)
+
+        first = masked(self.weight_in @ x + self.biases[0], live[0])
 
         def layer(h: Array, parameters: tuple) -> tuple[Array, None]:
             weight, bias, units, index = parameters
-            new = jnp.where(units, sigma(weight @ h + bias), 0)
-            return jnp.where(index < self.depth, new, h), None
+            return jnp.where(index < self.depth, masked(weight @ h + bias, units), h), None
 
         index = jnp.arange(1, self.widths.shape[0], dtype=jnp.int32)
         h, _ = jax.lax.scan(layer, first, (self.weights, self.biases[1:], live[1:], index))
@@ -194,8 +204,8 @@ def _check_active(name: str, value: Any, most: int) -> tuple[Int[Array, ""], Boo
         value = check_integer(name, value, 1, most)
     elif jnp.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.integer):
         refuse(name, "an integer scalar", value)
-    number = jnp.asarray(value, jnp.int32)
-    return number, (number >= 1) & (number <= most)
+    fits = (jnp.asarray(value) >= 1) & (jnp.asarray(value) <= most)  # before the cast, which wraps
+    return jnp.where(fits, value, 0).astype(jnp.int32), fits
 
 
 def _live_units(

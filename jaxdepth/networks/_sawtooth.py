@@ -33,13 +33,14 @@ class Sawtooth(eqx.Module):
     and 1 ReLUs in turn. The loop over depth is not unrolled: compile time does not grow with depth.
 
     Attributes:
-        depth: how many triangles are composed.
+        depth: how many triangles are composed; 0 marks a traced depth out of range.
         teeth: how many teeth one triangle has.
         max_depth: None, or the static length of the loop.
 
     Args:
         depth: an integer ≥ 1. It may be traced: `jax.vmap` over thousands of depths compiles once.
-            A traced depth allows forward-mode derivatives only, unless `max_depth` is given.
+            A traced depth (also of a sawtooth that is an argument of a jitted function) allows
+            forward-mode derivatives only, unless `max_depth` is given; out of range it gives NaN.
         teeth: a Python int ≥ 1.
         max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this
             length, safe for reverse mode. A traced depth beyond it gives NaN.
@@ -62,14 +63,15 @@ class Sawtooth(eqx.Module):
     ) -> None:
         self.teeth = check_integer("teeth", teeth, 1)
         self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
+        most = self.max_depth or int(np.iinfo(np.int32).max)
         if is_traced(depth):
             if jnp.shape(depth) or not jnp.issubdtype(jnp.result_type(depth), jnp.integer):
                 refuse("depth", "an integer scalar", depth)
-            self.depth = jnp.asarray(depth, jnp.int32)
+            fits = (depth >= 1) & (depth <= most)  # before the cast, which wraps
+            self.depth = jnp.where(fits, depth, 0).astype(jnp.int32)
             return
         if isinstance(depth, (jax.Array, np.ndarray)) and depth.ndim == 0:
             depth = depth.item()
-        most = self.max_depth or np.iinfo(np.int32).max
         self.depth = np.asarray(check_integer("depth", depth, 1, most), np.int32)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
@@ -79,13 +81,14 @@ class Sawtooth(eqx.Module):
         if self.max_depth is None:
             # A concrete depth makes a loop of known length, which reverse mode can walk back.
             depth = self.depth if is_traced(self.depth) else int(self.depth)
-            return jax.lax.fori_loop(0, depth, lambda _, z: _triangle(z, self.teeth), x)
+            z = jax.lax.fori_loop(0, depth, lambda _, z: _triangle(z, self.teeth), x)
+            return jnp.where(self.depth >= 1, z, jnp.nan)
 
         def layer(z: Array, index: Array) -> tuple[Array, None]:
             return jnp.where(index < self.depth, _triangle(z, self.teeth), z), None
 
         z, _ = jax.lax.scan(layer, x, jnp.arange(self.max_depth, dtype=jnp.int32))
-        return jnp.where(self.depth <= self.max_depth, z, jnp.nan)
+        return jnp.where(self.depth >= 1, z, jnp.nan)
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the 2·depth ReLU layers, in float64; the depth must be concrete."""
@@ -109,32 +112,41 @@ class Sawtooth(eqx.Module):
     ) -> Bool[Array, ""]:
         """Say whether a uniform grid provably shows every label interval of 1[f ≥ level].
 
-        The interior label intervals have width w ≥ 2·min(level, 1 − level)·(2s)^(−depth). Let the
-        grid's points be at most h + u apart, u being the rounding of a point. One triangle is
-        computed to within e₀ = 16(s+1)³ε, so that a label is right farther than δ = e₀/(2s − 1)
-        from a crossing (the errors of later layers are worth geometrically less in x); m itself, of
-        one tooth, is computed without any rounding, so δ = 0 there.
-          - h + u + 2δ < w puts a rightly labelled point into every interval, and h − u > 2δ leaves
-            at most one doubtful point at each crossing, which can only move it: the count is right.
-          - On [0, 1], at level ½ and with 2^p intervals, p ≥ depth, the points of m^depth include
-            every foot and every peak, computed exactly: right also where w = h.
+        Let ε be the rounding unit of the dtype, slope = (2s)^depth, and r bound how far in x a
+        label may be from that of the ideal grid point:
+          - u = ε(4|end − start| + max(|start|, |end|)): an end rounded to the dtype, a point
+          computed;
+          - δ = 16(s+1)³ε/(2s − 1): one triangle is computed to within 16(s+1)³ε, and the errors of
+            later layers are worth geometrically less in x. One tooth is computed without rounding;
+          - ε·level/slope: the level rounded to the dtype.
+        With r their sum, and interior label intervals at least w = 2·min(level, 1 − level)/slope
+        wide, the count is right where
+          - h + 2r < w, so that every interval holds a rightly labelled point;
+          - h > 2r, so that at most one point is doubtful at a crossing, which it can only move;
+          - neither end is doubtful: there |f − level| > 2r·slope.
+        On [0, 1], at level ½ and with 2^p spacings, p ≥ depth, the points of m^depth include every
+        foot and every peak, computed exactly: right also where w = h.
         """
         start, end = interval
         dtype = jnp.result_type(level)
         eps = float(jnp.finfo(dtype).eps)
+        folds = jnp.asarray(self.depth)
+        slope = jnp.asarray(2.0 * self.teeth, dtype) ** folds.astype(dtype)
         spacing = (end - start) / (num_points - 1)
-        rounding = eps * jnp.maximum(jnp.abs(start), jnp.abs(end))
-        doubtful = (
-            0.0 if self.teeth == 1 else 16 * (self.teeth + 1) ** 3 * eps / (2 * self.teeth - 1)
-        )
-        folds = jnp.asarray(self.depth).astype(dtype)
-        width = 2 * jnp.minimum(level, 1 - level) * jnp.asarray(2.0 * self.teeth, dtype) ** -folds
-        margin = 1 - 64 * eps  # the rounding of the four lines above, generously
-        generic = (spacing + rounding + 2 * doubtful < width * margin) & (
-            (spacing - rounding) * margin > 2 * doubtful
+        rounding = eps * (4 * (end - start) + jnp.maximum(jnp.abs(start), jnp.abs(end)))
+        layers = 0.0 if self.teeth == 1 else 16 * (self.teeth + 1) ** 3 / (2 * self.teeth - 1)
+        doubt = 2 * (rounding + eps * layers + eps * jnp.abs(level) / slope)
+        width = 2 * jnp.minimum(level, 1 - level) / slope
+        slack = 1 - 64 * eps  # for the rounding of these very lines
+        ends = jnp.minimum(jnp.abs(self(start) - level), jnp.abs(self(end) - level))
+        generic = (
+            (spacing + doubt < width * slack)
+            & (spacing * slack > doubt)
+            & (ends * slack > doubt * slope)
+            & (folds >= 1)
         )
         exponent = (num_points - 1).bit_length() - 1
         if self.teeth > 1 or num_points - 1 != 2**exponent or exponent > jnp.finfo(dtype).nmant:
             return generic
-        dyadic = (start == 0) & (end == 1) & (level == 0.5) & (jnp.asarray(self.depth) <= exponent)
-        return generic | dyadic
+        whole = (start == 0) & (end == 1) & (level == 0.5)
+        return generic | whole & (folds >= 1) & (folds <= exponent)

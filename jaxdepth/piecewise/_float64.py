@@ -10,7 +10,8 @@ apart; anything closer is left to exact arithmetic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,8 +48,9 @@ class Enumeration(NamedTuple):
         )
 
 
+@np.errstate(all="ignore")  # what overflows is refused by its value
 def enumerate_float64(
-    layers: Sequence[AffineLayer], start: float, end: float, max_pieces: int
+    layers: Sequence[AffineLayer], start: Fraction, end: Fraction, max_pieces: int
 ) -> Enumeration:
     """Return the kinks of the network (ends included) and its affine form between them.
 
@@ -56,19 +58,21 @@ def enumerate_float64(
         AmbiguousError: float64 cannot settle a sign or an order.
         TooManyPiecesError: more than `max_pieces` intervals.
     """
-    x, ex = np.array([start, end]), np.zeros(2)
+    x, ex = np.array([_exact_float(start), _exact_float(end)]), np.zeros(2)
+    _refuse_extremes(x)
     A, C = np.ones((1, 1)), np.zeros((1, 1))
     EA, EC = np.zeros((1, 1)), np.zeros((1, 1))
     for layer in layers:
         W, b = np.asarray(layer.weight, np.float64), np.asarray(layer.bias, np.float64)
         slope = float(layer.negative_slope)
-        _refuse_tiny(W, b, A, C, x)
+        _refuse_extremes(W, b, slope)
         # Two more terms than the sum has: for the bias, and for rounding the bound itself.
         gamma = (W.shape[1] + 4) * _UNIT / (1 - (W.shape[1] + 4) * _UNIT)
         size = np.abs(W).T
         EA = (EA @ size + gamma * (np.abs(A) @ size)) * (1 + gamma)
         EC = (EC @ size + gamma * (np.abs(C) @ size + np.abs(b))) * (1 + gamma)
         A, C = A @ W.T, C @ W.T + b
+        _refuse_extremes(A, C, EA, EC, x)
         if slope == 1.0:
             continue
         left = _sign(_evaluate(x[:-1, None], ex[:-1, None], A, C, EA, EC), A, EA, EC)
@@ -82,13 +86,21 @@ def enumerate_float64(
         EA = np.where(positive, EA, abs(slope) * EA + _UNIT * np.abs(slope * A)) * (1 + 2 * _UNIT)
         EC = np.where(positive, EC, abs(slope) * EC + _UNIT * np.abs(slope * C)) * (1 + 2 * _UNIT)
         A, C = np.where(positive, A, slope * A), np.where(positive, C, slope * C)
+        _refuse_extremes(A, C, EA, EC, x)
     return Enumeration(x, ex, A[:, 0], C[:, 0], EA[:, 0], EC[:, 0])
 
 
-def _refuse_tiny(*arrays: np.ndarray) -> None:
-    """Keep every product out of underflow, where the relative error model fails."""
+def _exact_float(number: Fraction) -> float:
+    if abs(number) > 2**500 or Fraction(float(number)) != number:
+        raise AmbiguousError
+    return float(number)
+
+
+def _refuse_extremes(*arrays: Any) -> None:
+    """Keep every product away from overflow and underflow, where the relative model fails."""
     for array in arrays:
-        if np.any((array != 0) & (np.abs(array) < 2.0**-500)):
+        size = np.abs(array)
+        if not np.all((size == 0) | ((size >= 2.0**-500) & (size <= 2.0**500))):
             raise AmbiguousError
 
 
@@ -105,8 +117,6 @@ def _sign(
     value_and_error: tuple[np.ndarray, np.ndarray], A: np.ndarray, EA: np.ndarray, EC: np.ndarray
 ) -> np.ndarray:
     value, error = value_and_error
-    if not np.isfinite(error).all():
-        raise AmbiguousError
     nothing = (A == 0) & (EA == 0) & (value == 0) & (EC == 0)  # a dead unit: z ≡ 0, no kink
     if np.any((np.abs(value) <= error) & ~nothing):
         raise AmbiguousError

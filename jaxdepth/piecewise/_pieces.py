@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from jaxdepth._misc import check_finite, check_integer, check_interval, is_traced, refuse
-from jaxdepth.networks import AffineLayer, affine_layers
+from jaxdepth.networks import AffineLayer
+from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._float64 import AmbiguousError, Enumeration, enumerate_float64
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
@@ -35,7 +39,7 @@ class Pieces(eqx.Module):
         num: how many affine pieces; 0 on overflow.
         result: a `PiecesResult`.
 
-    `num` is exact; the arrays are its breakpoints rounded to float64.
+    `num` is exact; the arrays are rounded to float64 (±inf beyond its range).
     """
 
     breakpoints: Float[np.ndarray, " num_plus_1"]
@@ -74,7 +78,7 @@ def pieces(
         >>> pieces(Sawtooth(3)).num
         8
     """
-    layers, start, end = prepare(net, interval, "pieces")
+    layers, start, end = prepare(net, interval, "pieces", "net")
     max_pieces = check_integer("max_pieces", max_pieces, 1)
     if method not in ("float64", "rational"):
         refuse("method", "'float64' or 'rational'", method)
@@ -84,29 +88,34 @@ def pieces(
                 return _from_float64(enumerate_float64(layers, start, end, max_pieces))
             except AmbiguousError:
                 pass
-        ends = Fraction(start), Fraction(end)
-        return _from_rational(*enumerate_rational(layers, *ends, max_pieces))
+        return _from_rational(*enumerate_rational(layers, start, end, max_pieces))
     except TooManyPiecesError:
         none = np.zeros(0)
         return Pieces(none, none, none, 0, PiecesResult.overflow)
 
 
 def prepare(
-    net: Any, interval: tuple[Any, Any], verb: str, *others: Any
-) -> tuple[tuple[AffineLayer, ...], float, float]:
-    """Check what every host enumeration needs: concrete, finite, R → R, with real ends."""
+    net: Any, interval: tuple[Any, Any], verb: str, argument: str, *others: Any
+) -> tuple[tuple[AffineLayer, ...], Fraction, Fraction]:
+    """Check what every host enumeration needs: concrete, finite, R → R, with exact ends."""
     if is_traced(net, interval, others):
         raise ValueError(
             f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap "
             "and grad, or count by `Grid` inside them."
         )
-    start, end = check_interval(interval)
-    layers = affine_layers(net)
-    if not layers or layers[0].weight.shape[1] != 1 or layers[-1].weight.shape[0] != 1:
-        shape = (layers[0].weight.shape[1], layers[-1].weight.shape[0]) if layers else None
-        refuse("fn", "a network of one input and one output", shape)
-    check_finite("fn", [(layer.weight, layer.bias) for layer in layers])
-    return layers, float(start), float(end)
+    start, end = (Fraction(edge) for edge in check_interval(interval))
+    with jax.ensure_compile_time_eval():
+        layers = listed(net, argument)
+    sizes = [layer.weight.shape[::-1] for layer in layers]
+    if any(len(size) != 2 for size in sizes):
+        refuse(argument, "one network", "a stack of several", "Index it, or count by `Grid`.")
+    if any(one[1] != two[0] for one, two in itertools.pairwise(sizes)):
+        refuse(argument, "layers whose shapes fit each other", sizes)
+    if sizes[0][0] != 1 or sizes[-1][1] != 1:
+        refuse(argument, "a network of one input and one output", (sizes[0][0], sizes[-1][1]))
+    distinct = {id(layer): layer for layer in layers}  # a tied network repeats its layers
+    check_finite(argument, list(distinct.values()))
+    return layers, start, end
 
 
 def _from_float64(found: Enumeration) -> Pieces:
@@ -129,9 +138,16 @@ def _from_rational(kinks: Sequence[Fraction], values: Sequence[Fraction]) -> Pie
     starts = [i for i, slope in enumerate(slopes) if i == 0 or slope != slopes[i - 1]]
     keep = [*starts, len(kinks) - 1]
     return Pieces(
-        np.array([float(kinks[i]) for i in keep]),
-        np.array([float(values[i]) for i in keep]),
-        np.array([float(slopes[i]) for i in starts]),
+        np.array([_rounded(kinks[i]) for i in keep]),
+        np.array([_rounded(values[i]) for i in keep]),
+        np.array([_rounded(slopes[i]) for i in starts]),
         len(starts),
         PiecesResult.exact,
     )
+
+
+def _rounded(value: Fraction) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
