@@ -286,14 +286,20 @@ def test_networks_of_equinox_and_scalars_serve_as_well(getkey):
 
 def test_memory_does_not_grow_with_the_number_of_points(getkey):
     nets = eqx.filter_vmap(lambda key: MLP((1, 64, 64, 1), key=key))(jax.random.split(getkey(), 32))
-
-    def counts(nets):
-        return eqx.filter_vmap(lambda net: count(net, Grid(2**20 + 1)).value)(nets)
-
     arrays, static = eqx.partition(nets, eqx.is_array)
-    compiled = jax.jit(lambda arrays: counts(eqx.combine(arrays, static))).lower(arrays).compile()
-    weights = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
-    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2**20 + 2 * weights
+
+    def temporaries(points):
+        def counts(arrays):
+            stack = eqx.combine(arrays, static)
+            return eqx.filter_vmap(lambda net: count(net, Grid(points)).value)(stack)
+
+        return jax.jit(counts).lower(arrays).compile().memory_analysis().temp_size_in_bytes
+
+    large = temporaries(2**22 + 1)
+    assert large == temporaries(2**18 + 1)
+    if jax.default_backend() == "cpu":
+        weights = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+        assert large < 4 * 2**20 + 2 * weights
 
 
 def test_matrix_products_that_feed_a_count_ask_for_full_precision(getkey):
