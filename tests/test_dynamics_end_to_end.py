@@ -293,6 +293,16 @@ def test_along_matrices_of_one_rank_the_derivative_is_theirs(x64):
     np.testing.assert_allclose(found, difference_quotient(moved), atol=1e-9)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (1, 3)])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_computed_in_float32_and_kept(dtype, shape):
+    W, G = (jnp.asarray(A, dtype) for A in matrices(*shape, shape[0]))
+    found = end_to_end(W, G, 3)
+    chex.assert_type([found, spectrum(W, 3)], dtype)
+    expected = end_to_end(W.astype(jnp.float32), G.astype(jnp.float32), 3)
+    chex.assert_trees_all_equal(found, expected.astype(dtype))
+
+
 # ---- Refusals ----
 
 
@@ -302,8 +312,14 @@ def test_along_matrices_of_one_rank_the_derivative_is_theirs(x64):
         ({"G": np.ones((2, 2))}, r"`G` must be of W's shape \(2, 3\)"),
         ({"W": np.ones((2, 3)) * np.nan}, "`W` must be finite"),
         ({"G": np.ones((2, 3)) * np.inf}, "`G` must be finite"),
-        ({"depth": 0.5}, "`depth` must be at least 1"),
-        ({"depth": float("inf")}, "`depth` must be at least 1 and finite"),
+        ({"depth": 0.5}, "`depth` must be a number, at least 1"),
+        ({"depth": float("inf")}, "`depth` must be a number, at least 1 and finite"),
+        ({"depth": "2"}, "`depth` must be a number"),
+        ({"depth": 2 + 0j}, "`depth` must be a number"),
+        ({"depth": np.array([1.0, 2.0])}, "`depth` must be a number.*maps over several"),
+        ({"depth": 10**400}, "`depth` must be finite in float"),
+        ({"W": np.ones((2, 3)) + 1j}, "`W` must be real; got dtype"),
+        ({"G": np.ones((2, 3)) * 1j}, "`G` must be real; got dtype"),
         ({"rank_tol": 1.0}, r"`rank_tol` must be in \[0, 1\)"),
     ],
 )

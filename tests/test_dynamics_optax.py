@@ -58,6 +58,18 @@ def test_only_matrices_are_preconditioned():
     chex.assert_trees_all_equal(updates, {**grads, "W": end_to_end(params["W"], grads["W"], 3)})
 
 
+def test_what_is_not_trained_has_no_update(getkey):
+    """Equinox marks it by None; the parameters given may be the whole model, functions too."""
+    model = eqx.nn.MLP(2, 1, 3, 1, key=getkey())
+    grads = eqx.filter_grad(lambda model: model(jnp.ones(2)).sum())(model)
+    trained = eqx.filter(model, eqx.is_inexact_array)
+    for rule in (scale_by_end_to_end(2), end_to_end_sgd(0.1, 2, 0.01)):
+        whole, _ = rule.update(grads, rule.init(trained), model)
+        part, _ = rule.update(grads, rule.init(trained), trained)
+        chex.assert_trees_all_equal(whole, part)
+        assert whole.activation is None
+
+
 def test_depth_one_is_plain_descent_with_weight_decay():
     params = jnp.array([[1.0, -2.0], [0.5, 4.0]])
     rule = end_to_end_sgd(0.1, 1, 0.25)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import numbers
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdepth._misc import check_finite, is_traced, refuse, working_dtype
@@ -43,15 +45,16 @@ def end_to_end(
         W: the end-to-end matrix, of any shape (m, n) and rank.
         G: the gradient at W, of the same shape.
         depth: N ≥ 1, an integer or real number, static or traced.
-        rank_tol: relative cut-off; max(m, n)·ε by default. Claim 2 has no use for it.
+        rank_tol: relative cut-off; max(m, n)·ε by default, half precision being computed in
+            float32. Claim 2 has no use for it.
 
     Returns:
         P_W[G], of shape (m, n) and the wider dtype of W and G. To 1e-12 (float64) and 5e-6
         (float32) of the sum over balanced layers, relative to its norm.
 
     Raises:
-        ValueError: shapes differ or are not two-dimensional, non-finite entries, depth below 1,
-            a cut-off outside [0, 1).
+        ValueError: shapes differ or are not two-dimensional, complex or non-finite entries, depth
+            below 1, a cut-off outside [0, 1).
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,13 +65,13 @@ def end_to_end(
     Reference: Arora, Cohen & Hazan, *On the Optimization of Deep Networks: Implicit Acceleration by
     Overparameterization* (2018), Theorem 1, Claims 1 and 2.
     """
-    W, G, depth, rank_tol = _check(W, G, depth, rank_tol)
+    W, G, depth, rank_tol, dtype = _check(W, G, depth, rank_tol)
     m, n = W.shape
     if min(m, n) == 1:
-        return _one_output(W, G, depth)
+        return _one_output(W, G, depth).astype(dtype)
     if m > n:  # P_{Wᵀ}[Gᵀ] = P_W[G]ᵀ: the two exponents of the sum exchange
-        return _wide(rank_tol, W.T, G.T, depth).T
-    return _wide(rank_tol, W, G, depth)
+        return _wide(rank_tol, W.T, G.T, depth).T.astype(dtype)
+    return _wide(rank_tol, W, G, depth).astype(dtype)
 
 
 def spectrum(W: Float[Array, "m n"], depth: Depth) -> Float[Array, "m n"]:
@@ -93,31 +96,48 @@ def spectrum(W: Float[Array, "m n"], depth: Depth) -> Float[Array, "m n"]:
 
     Reference: Arora, Cohen & Hazan (2018), Claim 1.
     """
-    W, _, depth, rank_tol = _check(W, W, depth, None)
+    W, _, depth, rank_tol, dtype = _check(W, W, depth, None)
     m, n = W.shape
     sigma = _cut(rank_tol, jnp.linalg.svd(W, compute_uv=False))
     left = jnp.zeros(m, W.dtype).at[: min(m, n)].set(sigma)
     right = jnp.zeros(n, W.dtype).at[: min(m, n)].set(sigma)
-    return _kernel(left[:, None], right[None, :], depth)
+    return _kernel(left[:, None], right[None, :], depth).astype(dtype)
 
 
-def _check(W: Any, G: Any, depth: Any, rank_tol: Any) -> tuple[Array, Array, Array, float]:
-    dtype = working_dtype(W, G)
-    W, G = jnp.asarray(W, dtype), jnp.asarray(G, dtype)
+def check_depth(depth: Any) -> None:
+    """Refuse what is no depth: a real number, at least 1 and finite; tracers pass."""
+    real = isinstance(depth, (numbers.Real, np.ndarray, jax.Array)) and not jnp.iscomplexobj(depth)
+    if not real or jnp.ndim(depth) != 0:
+        refuse("depth", "a number, at least 1 and finite", depth, "`jax.vmap` maps over several.")
+    if not is_traced(depth) and not 1 <= depth < float("inf"):
+        refuse("depth", "a number, at least 1 and finite", depth)
+
+
+def _check(
+    W: Any, G: Any, depth: Any, rank_tol: Any
+) -> tuple[Array, Array, Array, float, jnp.dtype]:
+    """Return the arguments in the dtype to compute in, and the dtype of the answer."""
+    W, G = jnp.asarray(W), jnp.asarray(G)
+    for name, matrix in (("W", W), ("G", G)):
+        if jnp.iscomplexobj(matrix):
+            refuse(name, "real", matrix.dtype)
+    answer = working_dtype(W, G)
+    # There is no SVD in half precision.
+    dtype = jnp.dtype(jnp.float32) if jnp.finfo(answer).bits < 32 else answer
+    W, G = W.astype(dtype), G.astype(dtype)
     if W.ndim != 2 or 0 in W.shape:
         refuse("W", "a non-empty matrix (m, n)", W.shape, "Reshape a vector to one row.")
     if G.shape != W.shape:
         refuse("G", f"of W's shape {W.shape}", G.shape)
     check_finite("W", W)
     check_finite("G", G)
-    if jnp.ndim(depth) != 0:
-        refuse("depth", "a number", depth, "`jax.vmap` maps over several.")
-    if not is_traced(depth) and not 1 <= depth < float("inf"):
-        refuse("depth", "at least 1 and finite", depth)
+    check_depth(depth)
+    if not is_traced(depth) and depth > float(jnp.finfo(dtype).max):
+        refuse("depth", f"finite in {dtype}", depth)
     tolerance = max(W.shape) * float(jnp.finfo(dtype).eps) if rank_tol is None else rank_tol
     if not 0 <= tolerance < 1:
         refuse("rank_tol", "in [0, 1)", rank_tol)
-    return W, G, jnp.asarray(depth).astype(dtype), float(tolerance)
+    return W, G, jnp.asarray(depth).astype(dtype), float(tolerance), answer
 
 
 # ---- One output (Claim 2) ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,11 +11,23 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdepth._misc import check_finite, is_traced, refuse
-from jaxdepth.dynamics._end_to_end import Depth, end_to_end
+from jaxdepth.dynamics._end_to_end import Depth, check_depth, end_to_end
 
 
 def _is_matrix(leaf: Any) -> bool:
     return jnp.ndim(leaf) == 2
+
+
+def _each(rule: Callable[[Array, Array], Array], updates: Any, params: Any) -> Any:
+    """Map over updates and parameters; None, Equinox's mark of what is not trained, stays None."""
+    if params is None:
+        refuse("params", "given to `update`", None, "Call `update(grads, state, params)`.")
+    return jax.tree.map(
+        lambda G, W: None if G is None else rule(G, W),
+        updates,
+        params,
+        is_leaf=lambda leaf: leaf is None,
+    )
 
 
 def scale_by_end_to_end(
@@ -45,19 +58,16 @@ def scale_by_end_to_end(
 
     Reference: Arora, Cohen & Hazan (2018), Theorem 1.
     """
-    _check_depth(depth)
+    check_depth(depth)
 
     def update(
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
-        if params is None:
-            refuse("params", "given to `update`", None, "Call `update(grads, state, params)`.")
-        preconditioned = jax.tree.map(
-            lambda G, W: end_to_end(W, G, depth, rank_tol=rank_tol) if _is_matrix(W) else G,
-            updates,
-            params,
-        )
-        return preconditioned, state
+
+        def rule(G: Array, W: Array) -> Array:
+            return end_to_end(W, G, depth, rank_tol=rank_tol) if _is_matrix(W) else G
+
+        return _each(rule, updates, params), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
@@ -92,25 +102,22 @@ def end_to_end_sgd(
 
     Reference: Arora, Cohen & Hazan (2018), Theorem 1 and equation 10.
     """
-    _check_depth(depth)
+    check_depth(depth)
     check_finite("weight_decay", weight_decay)
     if not is_traced(weight_decay) and weight_decay < 0:
         refuse("weight_decay", "at least 0", weight_decay)
 
-    def matrices(tree: Any) -> Any:
-        return jax.tree.map(_is_matrix, tree)
+    def decay(
+        updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.EmptyState]:
+        def rule(G: Array, W: Array) -> Array:
+            of_layer, layers = (jnp.asarray(x).astype(G.dtype) for x in (weight_decay, depth))
+            return G + (of_layer * layers if _is_matrix(W) else of_layer) * W
 
-    def others(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: not _is_matrix(leaf), tree)
+        return _each(rule, updates, params), state
 
     return optax.chain(
         scale_by_end_to_end(depth),
-        optax.add_decayed_weights(weight_decay * depth, matrices),
-        optax.add_decayed_weights(weight_decay, others),
+        optax.GradientTransformation(lambda params: optax.EmptyState(), decay),
         optax.scale_by_learning_rate(learning_rate),
     )
-
-
-def _check_depth(depth: Any) -> None:
-    if jnp.ndim(depth) != 0 or not (is_traced(depth) or 1 <= depth < float("inf")):
-        refuse("depth", "a number, at least 1 and finite", depth)
