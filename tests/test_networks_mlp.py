@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdepth.networks import MLP, AffineLayer, affine_layers
+from jaxdepth.networks import MLP, AffineLayer, DeepLinear, ThreeLayer, TwoLayer, affine_layers
 
 MAX_SIZES = (2, 6, 6, 6, 3)
 
@@ -105,15 +105,21 @@ def test_padded_layers_under_a_trace_compose_to_the_network(getkey):
     chex.assert_trees_all_close(listed, direct, rtol=1e-5, atol=1e-6)
 
 
-def test_equinox_networks_list_their_layers(getkey):
+def test_networks_of_every_kind_list_their_layers(getkey):
     mlp = eqx.nn.MLP(2, 2, width_size=4, depth=2, key=getkey())
     leaky = eqx.nn.MLP(2, 2, 3, 1, activation=jax.nn.leaky_relu, use_bias=False, key=getkey())
     chain = eqx.nn.Sequential(
         [eqx.nn.Linear(2, 3, key=getkey()), eqx.nn.Lambda(jax.nn.relu), eqx.nn.Lambda(jnp.abs)]
     )
-    for net in (mlp, leaky, eqx.nn.Linear(2, 2, key=getkey()), chain):
+    ours = (
+        DeepLinear((2, 3, 2), scale=1.0, key=getkey()),
+        TwoLayer(2, 4, key=getkey()),
+        ThreeLayer(2, (4, 3), activation="abs", key=getkey()),
+    )
+    for net in (mlp, leaky, eqx.nn.Linear(2, 2, key=getkey()), chain, *ours):
         x = jnp.array([0.4, -1.3])
-        chex.assert_trees_all_close(evaluate(affine_layers(net), x), net(x), rtol=1e-5, atol=1e-6)
+        value = jnp.atleast_1d(net(x))
+        chex.assert_trees_all_close(evaluate(affine_layers(net), x), value, rtol=1e-5, atol=1e-6)
 
 
 def test_an_activation_is_recognised_by_what_it_does_and_not_by_its_name(getkey):

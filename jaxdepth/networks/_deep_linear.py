@@ -12,7 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
+from jaxdepth._misc import check_finite, check_integer, check_key, is_traced, refuse
+from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._parameters import float_dtype, normal
 
 _dot = functools.partial(jnp.matmul, precision="highest")
 
@@ -65,13 +67,15 @@ class DeepLinear(eqx.Module):
         check_finite("scale", scale)
         if not is_traced(scale) and not scale > 0:
             refuse("scale", "positive", scale, "Zero is a fixed point of every depth above 1.")
+        check_key(key)
+        scale = jnp.asarray(scale, float_dtype(None))
         if init == "balanced":
-            self.layers = _balanced_factors(_normal(key, (sizes[-1], sizes[0]), scale), sizes)
+            self.layers = _balanced_factors(scale * normal(key, (sizes[-1], sizes[0])), sizes)
         elif init == "gaussian":
             keys = jax.random.split(key, len(sizes) - 1)
             shapes = zip(sizes[1:], sizes[:-1], strict=True)
             self.layers = tuple(
-                _normal(key, shape, scale) for key, shape in zip(keys, shapes, strict=True)
+                scale * normal(key, shape) for key, shape in zip(keys, shapes, strict=True)
             )
         else:
             refuse("init", "'balanced' or 'gaussian'", init)
@@ -113,6 +117,10 @@ class DeepLinear(eqx.Module):
         for W in self.layers:
             x = _dot(W, x)
         return x
+
+    def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the layers, none of which bends."""
+        return tuple(affine_layer(W, jnp.zeros_like(W[:, 0]), 1.0) for W in self.layers)
 
     def end_to_end(self) -> Float[Array, "out in_"]:
         """Return W_e = W_N ⋯ W_1, of shape (n_N, n_0).
@@ -165,14 +173,6 @@ def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     if len(checked) < 2:
         refuse("sizes", "(input, …, output), two sizes at least", checked)
     return checked
-
-
-def _normal(
-    key: PRNGKeyArray, shape: tuple[int, int], scale: float | Float[Array, ""]
-) -> Float[Array, "rows columns"]:
-    """Draw flat and reshape: the same numbers as a matrix draw, a fraction of its compile time."""
-    drawn = jax.random.normal(key, (shape[0] * shape[1],)).reshape(shape)
-    return jnp.asarray(scale).astype(drawn.dtype) * drawn
 
 
 def _balanced_factors(

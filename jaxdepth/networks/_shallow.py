@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxdepth._misc import check_integer, refuse
-from jaxdepth.networks._activations import activation as activation_named
+from jaxdepth._misc import check_integer, check_key, refuse
+from jaxdepth.networks._activations import activation as activation_named, negative_slope
+from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._parameters import normal
 
 
 class TwoLayer(eqx.Module):
@@ -63,17 +65,24 @@ class TwoLayer(eqx.Module):
         key: PRNGKeyArray,
     ) -> None:
         in_size, width = check_integer("in_size", in_size, 1), check_integer("width", width, 1)
-        dtype = _float_dtype(dtype)
         activation_named(activation)
+        check_key(key)
         keys = jax.random.split(key, 3)
-        self.weight = _normal(keys[0], (width, in_size), in_size, dtype)
-        self.bias = _normal(keys[1], (width,), in_size, dtype)
-        self.out = _normal(keys[2], (width,), width, dtype)
+        self.weight = normal(keys[0], (width, in_size), dtype) / in_size**0.5
+        self.bias = normal(keys[1], (width,), dtype) / in_size**0.5
+        self.out = normal(keys[2], (width,), dtype) / width**0.5
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, ""]:
         """Evaluate on one example."""
         return self.out @ activation_named(self.activation)(self.weight @ x + self.bias)
+
+    def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the two affine layers; σ must be piecewise linear."""
+        return (
+            affine_layer(self.weight, self.bias, negative_slope(self.activation)),
+            affine_layer(self.out[None], jnp.zeros_like(self.out[:1]), 1.0),
+        )
 
 
 class ThreeLayer(eqx.Module):
@@ -131,14 +140,14 @@ class ThreeLayer(eqx.Module):
         if not isinstance(widths, (tuple, list)) or len(widths) != 2:
             refuse("widths", "a pair (w1, w2)", widths)
         w1, w2 = (check_integer("widths", width, 1) for width in widths)
-        dtype = _float_dtype(dtype)
         activation_named(activation)
+        check_key(key)
         keys = jax.random.split(key, 5)
-        self.weight_in = _normal(keys[0], (w1, in_size), in_size, dtype)
-        self.bias_in = _normal(keys[1], (w1,), in_size, dtype)
-        self.weight = _normal(keys[2], (w2, w1), w1, dtype)
-        self.bias = _normal(keys[3], (w2,), w1, dtype)
-        self.out = _normal(keys[4], (w2,), w2, dtype)
+        self.weight_in = normal(keys[0], (w1, in_size), dtype) / in_size**0.5
+        self.bias_in = normal(keys[1], (w1,), dtype) / in_size**0.5
+        self.weight = normal(keys[2], (w2, w1), dtype) / w1**0.5
+        self.bias = normal(keys[3], (w2,), dtype) / w1**0.5
+        self.out = normal(keys[4], (w2,), dtype) / w2**0.5
         self.activation = activation
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, ""]:
@@ -146,17 +155,11 @@ class ThreeLayer(eqx.Module):
         sigma = activation_named(self.activation)
         return self.out @ sigma(self.weight @ sigma(self.weight_in @ x + self.bias_in) + self.bias)
 
-
-def _float_dtype(dtype: Any) -> Any:
-    dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        refuse("dtype", "a float dtype", dtype)
-    return dtype
-
-
-def _normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int, dtype: Any) -> Array:
-    # Drawn flat: a vmapped two-dimensional `normal` takes seconds to compile on JAX 0.12.
-    size = 1
-    for length in shape:
-        size *= length
-    return jax.random.normal(key, (size,), dtype).reshape(shape) / fan_in**0.5
+    def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the three affine layers; σ must be piecewise linear."""
+        slope = negative_slope(self.activation)
+        return (
+            affine_layer(self.weight_in, self.bias_in, slope),
+            affine_layer(self.weight, self.bias, slope),
+            affine_layer(self.out[None], jnp.zeros_like(self.out[:1]), 1.0),
+        )
