@@ -64,9 +64,9 @@ def descend(
         loss: `loss(model)`, a real scalar; `loss(model, key)` when `key` is given (minibatches).
             Pass data through a module's bound method (`LpRegression.loss`) and not through a
             closure: arrays that a compiled function closes over are folded in as constants.
-        optimiser: an optax transformation; or a factory such as `optax.sgd`, called as
-            `optimiser(**hyperparameters)` inside the compiled program, so that every learning rate
-            shares one compilation.
+        optimiser: an optax transformation, line searches included; or a factory such as
+            `optax.sgd`, called as `optimiser(**hyperparameters)` inside the compiled program, so
+            that every learning rate shares one compilation.
         steps: how many updates to make.
         hyperparameters: the factory's arguments, traced.
         record_every: updates between two records; it must divide `steps`.
@@ -77,8 +77,8 @@ def descend(
         A `Trajectory`; a divergence is told by its `result` and never raised.
 
     Raises:
-        ValueError: `steps` or `record_every` out of range, a model without parameters, non-finite
-            parameters, or hyperparameters without a factory.
+        ValueError: `steps` or `record_every` out of range, a model without parameters, complex or
+            non-finite parameters, or hyperparameters without a factory.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -94,6 +94,8 @@ def descend(
     parameters, static = eqx.partition(model, eqx.is_inexact_array)
     if not jax.tree.leaves(parameters):
         refuse("model", "a pytree with at least one float JAX array", type(model).__name__)
+    if any(map(jnp.iscomplexobj, jax.tree.leaves(parameters))):
+        refuse("model", "real", "complex parameters", "Train real and imaginary parts.")
     check_finite("model", parameters)
     made = isinstance(optimiser, optax.GradientTransformation)
     if made and hyperparameters:
@@ -132,8 +134,8 @@ def _scan(
     # optax mixes Python floats, int32 counters and the parameters' dtype (its adam fails
     # otherwise).
     with jax.numpy_dtype_promotion("standard"):
-        transform = cast(
-            optax.GradientTransformation, optimiser if made else optimiser(**hyperparameters)
+        transform = optax.with_extra_args_support(
+            cast(optax.GradientTransformation, optimiser if made else optimiser(**hyperparameters))
         )
         state = transform.init(parameters)
 
@@ -145,7 +147,14 @@ def _scan(
         parameters, state, step = carry
         value, gradient = jax.value_and_grad(evaluate)(parameters, step)
         with jax.numpy_dtype_promotion("standard"):
-            change, state = transform.update(gradient, state, parameters)
+            change, state = transform.update(
+                gradient,
+                state,
+                parameters,
+                value=value,  # the rest is for line searches and the like
+                grad=gradient,
+                value_fn=lambda parameters: evaluate(parameters, step),
+            )
             parameters = optax.apply_updates(parameters, change)
         return (parameters, state, step + 1), value
 
@@ -161,7 +170,9 @@ def _scan(
     (parameters, _, step), (losses, seen) = jax.lax.scan(segment, start, None, length=records)
     losses = jnp.append(losses, evaluate(parameters, step))
     seen = jax.tree.map(
-        lambda rows, last: jnp.append(rows, last[None], axis=0), seen, observe(parameters)
+        lambda rows, last: jnp.append(rows, jnp.asarray(last)[None], axis=0),
+        seen,
+        observe(parameters),
     )
     finite = jnp.isfinite(losses).all()
     return Trajectory(

@@ -141,6 +141,27 @@ def test_optimisers_keep_the_dtype_under_strict_promotion(x64, optimiser):
         chex.assert_type([run.model, run.losses], dtype)
 
 
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        optax.lbfgs(),
+        optax.polyak_sgd(),
+        optax.chain(optax.sgd(1.0), optax.scale_by_backtracking_linesearch(9)),
+    ],
+    ids=["lbfgs", "polyak", "backtracking"],
+)
+def test_optimisers_that_ask_for_the_loss_are_given_it(optimiser):
+    run = descend(start(), bowl().loss, optimiser, 20, record_every=20)
+    assert float(run.losses[-1]) < 1e-3 * float(run.losses[0])
+
+
+def test_a_recorded_number_is_stacked_as_an_array_is():
+    run = descend(
+        start(), bowl().loss, optax.sgd(0.5), 2, record=lambda w: {"one": 1.0, "no": None}
+    )
+    np.testing.assert_array_equal(run.recorded["one"], [1, 1, 1])
+
+
 def test_only_float_arrays_are_trained():
     model = {"w": start(), "count": jnp.array(3), "name": "fixed"}
     run = descend(model, lambda m: bowl().loss(m["w"]), optax.sgd(0.5), 2)
@@ -164,6 +185,12 @@ def test_bad_arguments_are_refused(untyped, change, match):
     arguments = {"model": start(), "loss": bowl().loss, "optimiser": optax.sgd(0.1), "steps": 10}
     with pytest.raises(ValueError, match=match):
         descend(**{**arguments, **change})
+
+
+def test_complex_parameters_are_refused():
+    """JAX's gradient of a real loss is the conjugate of the way up: descent would climb."""
+    with pytest.raises(ValueError, match="`model` must be real; got 'complex parameters'"):
+        descend(jnp.array([1.0 + 1.0j]), lambda w: (jnp.abs(w) ** 2).sum(), optax.sgd(0.1), 1)
 
 
 def test_a_model_that_is_not_finite_is_refused():
