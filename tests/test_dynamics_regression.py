@@ -125,6 +125,22 @@ def test_data_that_say_nothing_leave_the_weights_at_zero(p):
     np.testing.assert_array_equal(found.minimiser, [0, 0])
 
 
+@pytest.mark.parametrize("scale", [1e-80, 1e80])
+def test_the_minimiser_does_not_depend_on_the_unit(x64, scale):
+    """At p = 6 the loss is 0 or infinite in these units, and the minimiser where it was."""
+    problem, X, y, _ = draw(15, 3, 6)
+    found = LpRegression(jnp.asarray(scale * X), jnp.asarray(scale * y), 6).optimum()
+    np.testing.assert_allclose(found.minimiser, problem.optimum().minimiser, rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [2, 4])
+def test_half_precision_is_kept(p):
+    X, y, w = (jnp.ones(shape, jnp.bfloat16) for shape in ((3, 2), 3, 2))
+    loss = LpRegression(X, y, p).loss(w)
+    chex.assert_type(loss, jnp.bfloat16)
+    np.testing.assert_allclose(float(loss), 1 / p, rtol=0.02)
+
+
 def test_fewer_samples_than_features_can_be_fitted(x64):
     problem, *_ = draw(2, 5, 2)
     assert problem.optimum().value < 1e-28
@@ -148,6 +164,8 @@ def test_vmap_over_weights_equals_a_loop():
         ({"p": 2.0}, "`p` must be an integer"),
         ({"X": jnp.ones(3)}, "`X` must be samples of shape"),
         ({"X": jnp.ones((0, 2)), "y": jnp.ones(0)}, "`X` must be samples of shape"),
+        ({"X": jnp.ones((3, 2), complex)}, "`X` must be real; got dtype"),
+        ({"y": jnp.ones(3, complex)}, "`y` must be real; got dtype"),
         ({"y": jnp.ones(2)}, "`y` must be one target for each of the 3 samples"),
         ({"X": jnp.full((3, 2), jnp.nan)}, "`X` must be finite"),
         ({"y": jnp.array([1.0, jnp.inf, 1.0])}, "`y` must be finite"),

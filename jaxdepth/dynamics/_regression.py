@@ -66,8 +66,12 @@ class LpRegression(eqx.Module):
         p = check_integer("p", p, 2)
         if p % 2:
             refuse("p", "even", p, "The loss of an odd power has no lower bound.")
+        X, y = jnp.asarray(X), jnp.asarray(y)
+        for name, data in (("X", X), ("y", y)):
+            if jnp.iscomplexobj(data):
+                refuse(name, "real", data.dtype)
         dtype = working_dtype(X, y)
-        X, y = jnp.asarray(X, dtype), jnp.asarray(y, dtype)
+        X, y = X.astype(dtype), y.astype(dtype)
         if X.ndim != 2 or 0 in X.shape:
             refuse("X", "samples of shape (n, d), n and d at least 1", X.shape)
         if y.shape != X.shape[:1]:
@@ -77,10 +81,13 @@ class LpRegression(eqx.Module):
         self.X, self.y, self.p = X, y, p
         self._rows, self._targets, self._unreachable = X, y, jnp.zeros((), dtype)
         if p == 2 and len(X) > X.shape[1]:
-            Q, self._rows = jnp.linalg.qr(X)
-            self._targets = jnp.matmul(Q.T, y, precision="highest")
-            beyond = y - jnp.matmul(Q, self._targets, precision="highest")
-            self._unreachable = (beyond**2).sum()
+            # There is no QR in half precision.
+            wide = jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else dtype
+            Q, R = jnp.linalg.qr(X.astype(wide))
+            targets = jnp.matmul(Q.T, y.astype(wide), precision="highest")
+            beyond = y.astype(wide) - jnp.matmul(Q, targets, precision="highest")
+            self._rows, self._targets = R.astype(dtype), targets.astype(dtype)
+            self._unreachable = (beyond**2).sum().astype(dtype)
 
     def loss(self, W: Any) -> Float[Array, ""]:
         """Return the mean of (⟨x, w⟩ − y)^p / p.
@@ -94,7 +101,7 @@ class LpRegression(eqx.Module):
         Raises:
             ValueError: any other shape.
         """
-        w = W.end_to_end() if hasattr(W, "end_to_end") else W
+        w = W.end_to_end() if hasattr(W, "end_to_end") else jnp.asarray(W)
         d = self.X.shape[1]
         if jnp.shape(w) not in ((d,), (1, d)):
             refuse("W", f"of shape ({d},) or (1, {d})", jnp.shape(w))
@@ -127,11 +134,14 @@ class LpRegression(eqx.Module):
         U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
         rank = int((sigma > max(X.shape) * np.finfo(np.float64).eps * sigma[0]).sum())
         U = U[:, :rank]
-        u = U.T @ y
+        # Of unit size, so that no power overflows on the way, nor stops Newton by underflowing.
+        size = np.abs(y).max() or 1.0
+        u = U.T @ (y / size)
         if self.p > 2 and rank:
-            u = _newton(U, y, self.p, u)
-        w = Vt[:rank].T @ (u / sigma[:rank])
-        return Optimum(float(_loss(X, y, self.p, w)), w)
+            u = _newton(U, y / size, self.p, u)
+        w = Vt[:rank].T @ (size * u / sigma[:rank])
+        with np.errstate(over="ignore"):  # the loss itself may be beyond any float
+            return Optimum(float(_loss(X, y, self.p, w)), w)
 
 
 def _loss(X: np.ndarray, y: np.ndarray, p: int, w: np.ndarray) -> np.float64:
