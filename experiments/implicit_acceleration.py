@@ -58,6 +58,17 @@ class Config:
     records: int = 200
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        steps = self.data_steps if self.data else self.steps
+        least = {"steps": 1, "data_steps": 1, "scouting": 1, "rates": 3, "records": 1, "seed": 0}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise ValueError(f"`{name}` must be at least {minimum}; got {getattr(self, name)}.")
+        if steps % self.records:
+            raise ValueError(f"`records` must divide the steps, {steps}; got {self.records}.")
+        if self.scouting > steps:
+            raise ValueError(f"`scouting` must be at most the steps, {steps}; got {self.scouting}.")
+
 
 QUICK = Config()
 FULL = Config(steps=1_000, data_steps=1_000_000, scouting=20, rates=32, records=1_000)
@@ -89,8 +100,6 @@ def run(config: Config, part: Part = direct) -> Results:
     with jax.enable_x64(True):
         real = config.data is not None
         steps = config.data_steps if real else config.steps
-        if steps % config.records:
-            raise ValueError(f"`records` must divide the steps, {steps}; got {config.records}.")
         regression = _regression(config)
         results: Results = {
             "real": np.asarray(real),

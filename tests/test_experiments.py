@@ -63,6 +63,23 @@ def test_an_experiment_keeps_the_contract(name):
     assert module.QUICK != module.FULL
 
 
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"steps": 0}, "`steps` must be at least 1; got 0"),
+        ({"records": 0}, "`records` must be at least 1"),
+        ({"records": 3}, "`records` must divide the steps, 400"),
+        ({"records": 3, "data": "a folder"}, "`records` must divide the steps, 2000"),
+        ({"rates": 2}, "`rates` must be at least 3"),
+        ({"scouting": 401}, "`scouting` must be at most the steps, 400"),
+        ({"seed": -1}, "`seed` must be at least 0"),
+    ],
+)
+def test_sizes_of_the_acceleration_that_cannot_be_run_are_refused(change, match):
+    with pytest.raises(ValueError, match=match):
+        dataclasses.replace(module_of("implicit_acceleration").QUICK, **change)
+
+
 @once
 @pytest.mark.parametrize(("name", "data"), list(cases()))
 def test_the_claims_hold(name, data):
