@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None, package: str = "experiments") -> int
         package: where experiments are looked for.
 
     Returns:
-        0: well. 1: a claim fails, or an experiment broke. 2: bad usage, or nothing stored.
-        130: interrupted; what was finished is kept.
+        0: well. 1: a claim fails, an experiment broke, or a file cannot be read or written. 2: bad
+        usage, or nothing stored. 130: interrupted; what was finished is kept.
     """
     try:
         options = _parser(discover(package)).parse_args(argv)
@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None, package: str = "experiments") -> int
             file=sys.stderr,
         )
         return 130
+    except OSError as error:  # a file that cannot be read or written, which its message names
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         if error.name not in ("jax", "jaxlib", "equinox", "optax", "jaxtyping", "matplotlib"):
             raise

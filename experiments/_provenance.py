@@ -111,7 +111,12 @@ def _data(folder: str | None) -> str | None:
     if folder is None:
         return None
     files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-    return _sha(*(part for path in files for part in (path.name.encode(), path.read_bytes())))
+    return _sha(*(part for path in files for part in (path.name.encode(), _content(path))))
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as stream:  # by blocks: the folder may hold more than memory does
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _source(module: ModuleType) -> str:

@@ -71,9 +71,12 @@ class Store:
 
     def fetch(self) -> tuple[Results, dict[str, Any]] | None:
         """Return a finished run's results and manifest, or None where it is not finished."""
-        if not (self.folder / "manifest.json").exists():
+        path = self.folder / "manifest.json"
+        if not path.exists():
             return None
-        manifest = json.loads((self.folder / "manifest.json").read_text("utf-8"))
+        manifest = json.loads(path.read_text("utf-8"))
+        if not isinstance(manifest, dict) or manifest.get("hash") != self.digest:
+            raise ValueError(f"{path} is not the manifest of {self.digest}")
         return _read(self.folder / "results.npz"), manifest
 
     def keep(self, results: Results, manifest: dict[str, Any]) -> None:
@@ -98,7 +101,10 @@ class Store:
 def latest(out: Path, name: str) -> Store | None:
     """Return the newest finished run of an experiment, or None where none is stored."""
     pointer = out / name / "latest"
-    return Store(out, name, pointer.read_text("utf-8").strip()) if pointer.is_file() else None
+    if not pointer.is_file():
+        return None
+    digest = pointer.read_text("utf-8", errors="replace").strip()
+    return Store(out, name, digest) if re.fullmatch(r"[0-9a-f]{16}", digest) else None
 
 
 def _read(path: Path) -> Results:

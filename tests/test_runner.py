@@ -191,6 +191,39 @@ def test_a_damaged_part_is_computed_again_with_a_warning(command, monkeypatch, c
     assert path.stat().st_size == len(whole)
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}'])
+def test_a_damaged_manifest_is_written_again(command, capsys, text):
+    command("run")
+    (path,) = Path("results").rglob("manifest.json")
+    path.write_text(text)
+    for verb in ("check", "report"):
+        assert command(verb) == 2
+        assert "warning: good's results cannot be read" in capsys.readouterr().out
+    assert command("run") == 0
+    assert command("check") == 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe", b"../../elsewhere"])
+def test_a_damaged_pointer_points_nowhere(command, capsys, damage):
+    command("run")
+    Path("results/good/latest").write_bytes(damage)
+    assert command("check") == 2
+    assert "nothing is stored in 'results' for good" in capsys.readouterr().err
+    assert command("run") == 0
+    assert command("check") == 0
+
+
+def test_a_report_that_cannot_be_written_is_an_error_of_one_line(command, capsys):
+    command("run")
+    Path("results/report.html").unlink()
+    Path("results/report.html").mkdir()
+    capsys.readouterr()
+    assert command("report") == 1
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("error: ")
+    assert "results/report.html" in told
+
+
 def test_damaged_results_are_put_together_again_from_their_parts(command, capsys):
     command("run")
     (path,) = Path("results").rglob("results.npz")
