@@ -57,12 +57,29 @@ def test_values_at_zero_are_the_limits(nu):
     assert float(below) == pytest.approx(1.0 if nu == 1 else 0.0, abs=eps)
 
 
-@pytest.mark.parametrize(("nu", "slope"), [(1, 0.5), (2, 0.0), (2.5, 0.0)])
-def test_derivatives_at_zero_are_finite_and_right(nu, slope, x64):
+@pytest.mark.parametrize("nu", [0, 1, 1.5, 2, 3])
+def test_both_derivatives_near_zero_are_those_of_the_series(nu, x64):
+    # At 0, and where 1/z² would overflow or cancel: (z/2)^ν/Γ(ν+1)·(1 − …), term by term.
+    def series(order, z, derivative):
+        if order < 0:
+            return -series(1, z, derivative)  # J_{−1}
+        first = mpmath.mpf(0.5) ** order / mpmath.gamma(order + 1)
+        power = order - derivative
+        falling = mpmath.ff(order, derivative)
+        second = -first / (4 * (order + 1)) * mpmath.ff(order + 2, derivative)
+        total = second * mpmath.mpf(z) ** (power + 2)
+        return float(total + (first * falling * mpmath.mpf(z) ** power if falling else 0))
+
     pair = lambda z: jd.radial.bessel_pair(nu, z)  # noqa: E731
-    d_order, d_below = jax.jacfwd(pair)(jnp.zeros(()))
-    assert float(d_order) == pytest.approx(slope)
-    assert float(d_below) == pytest.approx(0.5 if nu == 2 else 0.0)
+    derivatives = jax.jit(lambda z: (jax.jacfwd(pair)(z), jax.jacfwd(jax.jacfwd(pair))(z)))
+    for z in (0.0, 1e-200, 1e-12):
+        for derivative, (order, below) in enumerate(derivatives(z), start=1):
+            for got, degree in ((order, nu), (below, nu - 1)):
+                if z == 0 and degree not in (-1, 0, 1, 2, 3) and degree < derivative:
+                    assert np.isinf(got)
+                else:
+                    expected = series(degree, z, derivative)
+                    assert float(got) == pytest.approx(expected, rel=1e-12, abs=1e-11)
 
 
 def test_derivatives_satisfy_bessels_equation_in_both_modes(x64):
@@ -88,13 +105,19 @@ def test_one_compilation_serves_all_points_and_vmap_equals_the_array(x64):
     )
 
 
-@pytest.mark.parametrize("nu", [-0.5, 0.3, float("nan")])
-def test_orders_that_are_no_multiple_of_one_half_are_refused(nu):
+@pytest.mark.parametrize("nu", [-0.5, 0.3, float("nan"), float("inf"), 1e300, True, "1", None])
+def test_orders_that_are_no_multiple_of_one_half_are_refused(nu, untyped):
     with pytest.raises(ValueError, match="`nu` must be a non-negative multiple of 1/2"):
         jd.radial.bessel_pair(nu, jnp.ones(()))
 
 
-@pytest.mark.parametrize("z", [-1.0, float("nan")])
-def test_points_off_the_half_line_are_refused(z):
+@pytest.mark.parametrize("z", [-1.0, float("nan"), 1j, "1", None])
+def test_points_off_the_half_line_are_refused(z, untyped):
     with pytest.raises(ValueError, match="`z` must be non-negative"):
-        jd.radial.bessel_pair(1, jnp.asarray(z))
+        jd.radial.bessel_pair(1, np.asarray(z))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_refused(dtype):
+    with pytest.raises(ValueError, match="`z` must be float32 or float64"):
+        jd.radial.bessel_pair(1, jnp.ones((), dtype))

@@ -62,6 +62,25 @@ def test_characteristic_function_is_the_overlap_of_two_balls(dim):
     np.testing.assert_allclose(mu.characteristic(u), truth, rtol=1e-13, atol=1e-300)
 
 
+@pytest.mark.parametrize("dim", [20, 1000])
+def test_overlaps_of_balls_in_high_dimension_keep_their_relative_accuracy(dim):
+    with mpmath.workdps(30):
+        u = mpmath.mpf(0.9)
+        truth = mpmath.betainc((dim + 1) / 2, 0.5, 0, 1 - (u / 2) ** 2, regularized=True)
+    # exp(log) of a number near 1e-50: a hundred roundings.
+    assert jd.radial.Measure(dim).characteristic(0.9) == pytest.approx(float(truth), rel=1e-12)
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_both_ends_of_the_half_line_are_served(dim):
+    mu, ends = jd.radial.Measure(dim), np.array([0.0, np.inf])
+    np.testing.assert_allclose(mu.pdf(ends), [2 / np.pi if dim == 1 else 0, 0], rtol=1e-12)
+    np.testing.assert_array_equal(mu.cdf(ends), [0, 1])
+    np.testing.assert_array_equal(mu.sf(ends), [1, 0])
+    assert mu.isf(1e-290) == pytest.approx(dim / np.pi / 1e-290, rel=1e-12)
+    assert np.isfinite(mu.isf(2.3e-308))
+
+
 def test_samples_have_the_measures_distribution_and_characteristic_function(getkey):
     dim, num = 3, 4000
     mu = jd.radial.Measure(dim)
@@ -79,7 +98,7 @@ def test_samples_have_the_measures_distribution_and_characteristic_function(getk
 
 def test_samples_follow_the_callers_dtype_and_pass_through_vmap(x64, getkey):
     mu = jd.radial.Measure(3)
-    assert mu.sample(getkey(), 2).dtype == jnp.float64
+    assert jax.eval_shape(lambda key: mu.sample(key, 2), getkey()).dtype == jnp.float64
     keys = jax.random.split(getkey(), 2)
     batch = jax.jit(jax.vmap(lambda key: mu.sample(key, 5, jnp.float32)))(keys)
     chex.assert_shape(batch, (2, 5, 3))
@@ -117,3 +136,6 @@ def test_values_out_of_range_are_refused():
         jd.radial.Measure(0)
     with pytest.raises(ValueError, match="`num` must be an integer"):
         mu.sample(jax.random.key(0), 0)
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.int32):
+        with pytest.raises(ValueError, match="`dtype` must be float32 or float64"):
+            mu.sample(jax.random.key(0), 2, dtype)
