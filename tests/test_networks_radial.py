@@ -78,5 +78,12 @@ def test_profiles_that_make_no_sense_are_refused(untyped):
         profile([0.5, 1.0], [1.0, float("nan")], 3, radius=2.0, units=4)
     with pytest.raises(ValueError, match="`radius` must be so large"):
         profile([0.5, 1.0], [1.0, 0.0], 3, radius=1.0, units=4)
+    for radius in (-2.0, 0.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="`radius` must be positive and finite"):
+            profile([0.5, 1.0], [1.0, 0.0], 3, radius=radius, units=4)
+    with pytest.raises(ValueError, match="`knots` must be so far apart"):
+        profile([0.0, 1e-200, 1.0], [1.0, 0.5, 0.0], 3, radius=2.0, units=4)
+    with pytest.raises(ValueError, match="`dtype` must be a float dtype"):
+        profile([0.5, 1.0], [1.0, 0.0], 3, radius=2.0, units=4, dtype=jnp.int32)
     with pytest.raises(ValueError, match="`units` must be an integer"):
         profile([0.5, 1.0], [1.0, 0.0], 3, radius=2.0, units=0)

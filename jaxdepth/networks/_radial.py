@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,9 +83,9 @@ class RadialNetwork(eqx.Module):
             A network with 2·dim·(units + 1) + knots neurons.
 
         Raises:
-            ValueError: knots not increasing, negative, or not as many as values; a `radius` too
-                small;
-                `dim` or `units` not a positive integer.
+            ValueError: knots negative, not as many as values, or with squares that do not increase;
+                a `radius` not positive and finite, or too small; `dim` or `units` not a positive
+                integer; a `dtype` that is no float.
         """
         dim, units = check_integer("dim", dim, 1), check_integer("units", units, 1)
         if is_traced(knots, values, radius):
@@ -94,8 +95,12 @@ class RadialNetwork(eqx.Module):
         check_finite("values", values)
         if knots.ndim != 1 or knots.size < 2 or knots[0] < 0 or not (np.diff(knots) > 0).all():
             refuse("knots", "at least two increasing, non-negative radii", knots)
+        if not (np.diff(knots**2) > 0).all():
+            refuse("knots", "so far apart that their squares differ in float64", knots)
         if values.shape != knots.shape:
             refuse("values", f"of the shape of `knots`, {knots.shape}", values)
+        if not (radius > 0 and math.isfinite(radius)):
+            refuse("radius", "positive and finite", radius)
         spacing = radius / (units + 0.5)
         if not radius**2 - spacing**2 / 8 >= knots[-1] ** 2:
             refuse("radius", f"so large that q reaches the last knot {knots[-1]}", radius)
@@ -106,6 +111,8 @@ class RadialNetwork(eqx.Module):
         slopes = np.diff(values) / np.diff(thresholds)
         sides = np.kron(np.eye(dim), np.repeat([1.0, -1.0], units + 1)[:, None])
         dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
+        if not jnp.issubdtype(dtype, jnp.floating):
+            refuse("dtype", "a float dtype", dtype)
         shared = np.tile(jumps, 2 * dim)
         fields = (
             sides,
