@@ -23,9 +23,11 @@ def test_fourth_powers_have_exact_widths():
     assert width(81, c_sigma=3, constant=2) == 6 * 3**19
 
 
-def test_units_are_the_floor_of_the_exact_quotient():
+def test_units_are_the_floor_of_the_exact_quotient(untyped):
     assert universal_units(1, 2, Fraction(1, 10)) == 60
     assert universal_units(1, 1, 3, c_sigma=1) == 0
+    assert universal_units(10**400, 1, 1) == 3 * 10**400  # beyond floats
+    assert universal_units(np.float32(0.5), 2, 1) == 3
     assert universal_units(0.1, 1, 0.1, c_sigma=1) == 1  # floats stand for the rationals they are
 
 
@@ -48,6 +50,7 @@ def test_the_relu_meets_the_assumption(half_length):
     ("call", "message"),
     [
         (lambda: universal_units(0, 1, 1), "`R` must be a positive"),
+        (lambda: universal_units("1", 1, 1), "`R` must be a positive"),
         (lambda: universal_units(1, -1, 1), "`L` must be a positive"),
         (lambda: universal_units(1, 1, float("nan")), "`delta` must be a positive"),
         (lambda: universal_units(1, 1, 1, c_sigma=0.5), "`c_sigma` must be at least 1"),
@@ -56,6 +59,6 @@ def test_the_relu_meets_the_assumption(half_length):
         (lambda: width(4, constant=4), "`dim` must be greater than `constant`"),
     ],
 )
-def test_hypotheses_are_checked(call, message):
+def test_hypotheses_are_checked(call, message, untyped):
     with pytest.raises(ValueError, match=message):
         call()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import numbers
 from fractions import Fraction
+from typing import Any
+
+import numpy as np
 
 from jaxdepth._misc import check_integer, refuse
 
@@ -92,8 +96,12 @@ def eldan_shamir16_width(
     return root if root**4 >= ceiling else root + 1
 
 
-def _positive(argument: str, value: int | float | Fraction) -> Fraction:
-    if isinstance(value, bool) or not (math.isfinite(value) and value > 0):
+def _positive(argument: str, value: Any) -> Fraction:
+    if isinstance(value, np.floating):
+        value = float(value)
+    real = isinstance(value, (float, numbers.Rational)) and not isinstance(value, bool)
+    # A rational is finite, and may be too large for a float.
+    if not real or (isinstance(value, float) and not math.isfinite(value)) or not value > 0:
         refuse(argument, "a positive, finite number", value)
     return Fraction(value)
 
