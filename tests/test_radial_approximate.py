@@ -57,6 +57,12 @@ def test_errors_that_are_not_positive_are_refused():
         jd.radial.approximate(jd.radial.Ball(2.0), 3, float("nan"))
 
 
+@pytest.mark.parametrize("error", ["a", None, True, [0.1, 0.2]])
+def test_errors_that_are_no_number_are_refused(error, untyped):
+    with pytest.raises(ValueError, match="`error` must be a positive number"):
+        jd.radial.approximate(jd.radial.Ball(2.0), 3, error)
+
+
 def test_what_is_no_radial_target_is_refused(untyped):
     with pytest.raises(ValueError, match="`target` must be a concrete radial target"):
         jd.radial.approximate(np.cos, 3, 0.1)

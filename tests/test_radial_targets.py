@@ -74,6 +74,19 @@ def test_radii_that_are_not_positive_and_finite_are_refused(radius):
         jd.radial.Cosine(4.0, radius)
 
 
+@pytest.mark.parametrize("radius", [np.array([1.0, 2.0]), 1j, "1", None])
+def test_what_is_no_number_is_refused(radius, untyped):
+    with pytest.raises(ValueError, match=r"`radius` must be (one|a) real number"):
+        jd.radial.Ball(radius)
+
+
+def test_phases_beyond_any_quadrature_are_refused():
+    with pytest.raises(ValueError, match="`target` must be of a radius whose product"):
+        jd.radial.Ball(2.0).spectrum(np.inf, 3)
+    with pytest.raises(ValueError, match="`target` must be of a radius whose product"):
+        jd.radial.certify(jd.radial.Ball(1e300), 3, 1.0)
+
+
 def test_negative_frequencies_are_refused():
     with pytest.raises(ValueError, match="`frequency` must be non-negative"):
         jd.radial.Cosine(-1.0, 2.0)

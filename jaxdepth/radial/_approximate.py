@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -80,8 +81,7 @@ def approximate(
     if not isinstance(target, AbstractTarget) or is_traced(target):
         refuse("target", "a concrete radial target such as `Ball`", type(target).__name__)
     check_finite("error", error)
-    if not error > 0:
-        refuse("error", "positive", error)
+    _check_positive("error", error)
     units = 1
     while units <= _MOST_UNITS:
         designs = list(_designs(target, dim, units))
@@ -105,6 +105,14 @@ def approximate(
             return Approximation(network, bound)
         units += max(1, units // 8)
     return refuse("error", f"reachable with {_MOST_UNITS} kinks", error, "Ask for a larger one.")
+
+
+def _check_positive(argument: str, value: Any) -> None:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number:
+        refuse(argument, "a positive number", value)
+    if not value > 0:
+        refuse(argument, "positive", value)
 
 
 def _designs(target: AbstractTarget, dim: int, units: int) -> Iterator[_Design]:

@@ -148,6 +148,8 @@ def certify(
         if not (allowed & np.isfinite(num_directions)).all():
             refuse("num_directions", "0 or at least 1, and finite", num_directions)
     method = Bounded() if method is None else method
+    if not isinstance(method, Bounded):
+        refuse("method", "a way to certify, such as `Bounded()`", method)
     panels_u, panels_z = _panels(target, dim, num_directions, method)
     kernel = eqx.Partial(_certify, dim, panels_u, panels_z)
     return in_float64("certify", kernel, target, num_directions, method.cutoff)
@@ -185,7 +187,8 @@ def _certify(
     dim: int, panels_u: int, panels_z: int, target: AbstractTarget, k: Array, cutoff: Any
 ) -> Certificate:
     radius, growth = jax.lax.stop_gradient((target.radius, target.growth))
-    k = jnp.asarray(k)
+    k = jnp.asarray(k).astype(jnp.float64)
+    k = jnp.where(k == 0, 0.0, jnp.maximum(k, 1.0))  # a tracer hid it from the check
     if cutoff is None:
         cutoff = _cutoff(dim, radius, growth, jnp.max(k, initial=1.0))
     edges = _edges(panels_u, jax.lax.stop_gradient(jnp.asarray(cutoff)))

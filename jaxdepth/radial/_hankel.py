@@ -28,13 +28,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdepth._misc import is_traced
+from jaxdepth._misc import is_traced, refuse
 from jaxdepth.radial._bessel import bessel_pair
 
 NODES_Z = 32  # Gauss–Legendre nodes in a panel of z
 # The phase of e^{iωz} that such a panel resolves to rounding: 2N(1 − ln(2N/a)) = −35, a = phase/4.
 _PHASE_Z = 54.0
 _DEFAULT_PANELS_Z = 32
+_MOST_PANELS = 2**16
 _RHO = np.exp(np.linspace(0.05, 5.0, 80))  # ellipses tried; any one is a proof
 
 # The model: every computed J is within this of the truth at its rounded argument.
@@ -71,6 +72,13 @@ def panels_in_z(target: Any, highest: float | None) -> int:
 
 def rounded_up(number: float) -> int:
     """Round up to 1, 1.5 or 2 times a power of two, so that few shapes are ever compiled."""
+    if not number <= _MOST_PANELS:
+        refuse(
+            "target",
+            "of a radius whose product with the frequencies in play a quadrature can resolve",
+            f"a phase of {number:.3g} panels",
+            "Give a smaller radius or frequency, a smaller `u`, or `Bounded` a smaller cutoff.",
+        )
     power = 2 ** max(0, math.ceil(math.log2(max(number, 1))) - 1)
     return next(
         size for size in (power, power + power // 2, 2 * power, 4 * power) if size >= number
@@ -104,8 +112,9 @@ def transform(moments: Moments, dim: int, u: Array) -> Array:
 def transform_error(target: Any, dim: int, panels: int, u: Array) -> Array:
     """Bound the error of `transform`: quadrature proven, rounding under the model `BESSEL_ERROR`.
 
-    The model covers d ≥ 2, where |J_{ν−1}| ≤ 1; the argument uz and the node z are rounded as well,
-    and move the integrand by their size times its derivative, at most 1 + s + u.
+    The argument uz and the node z are rounded as well, and move the integrand by their size times
+    its derivative, at most 1 + s + u. That is for |J_{ν−1}| ≤ 1, d ≥ 2. In d = 1 every error is
+    relative to |J_{−½}(uz)| ≤ √(2/πuz), which integrates to √(8Z/πu).
     """
     radius, growth = target.radius, target.growth
 
@@ -120,6 +129,9 @@ def transform_error(target: Any, dim: int, panels: int, u: Array) -> Array:
     rounding = radius * (
         2 * BESSEL_ERROR + (NODES_Z * panels + 4 * radius * (1 + growth + u)) * _ULP
     )
+    if dim == 1:
+        # √(2/πuz) times the integrand's own errors, the rule's sum of z^{−½} within 1% of 2√Z.
+        rounding = rounding * (1 + 1.01 * jnp.sqrt(8 / (math.pi * u * radius)))
     return quadrature + rounding
 
 

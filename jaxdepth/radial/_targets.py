@@ -153,6 +153,10 @@ def _parameter(argument: str, value: Any, positive: bool = True) -> Any:
     """Keep JAX arrays as they are and hold Python's numbers in full precision."""
     if is_traced(value):
         return value
+    if not isinstance(value, (int, float, np.number, np.ndarray, jax.Array)):
+        refuse(argument, "a real number", value)
+    if np.ndim(value) or jnp.iscomplexobj(value):
+        refuse(argument, "one real number", value, "Stack targets by `jax.vmap` over numbers.")
     array = value if isinstance(value, jax.Array) else np.asarray(value, np.float64)
     check_finite(argument, array)
     if not (np.asarray(array) > 0 if positive else np.asarray(array) >= 0).all():
