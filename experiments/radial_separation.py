@@ -33,6 +33,7 @@ from experiments._contract import Claim, Part, Results, direct, require
 # the floor's curve goes.
 BALLS = {3: (35.0, 0.0100, 1e3), 10: (232.0, 0.0115, 1e5), 20: (762.0, 0.0085, 1e6)}
 FREQUENCY = 4.0
+MOST = 1e24  # directions, enough to pass half the norm at d = 30
 CONFIDENCE = 1e-3  # that any one of the intervals of a dimension misses
 
 
@@ -145,7 +146,7 @@ def _best_radius(dim: int, directions: float) -> float:
 
 
 def _wave(dim: int) -> Results:
-    directions = np.geomspace(1, 1e16, 97)
+    directions = np.geomspace(1, MOST, 145)
     target = jd.radial.Cosine(FREQUENCY, 20 * math.sqrt(dim))
     certificate = jd.radial.certify(target, dim, directions)
     return {
@@ -259,8 +260,10 @@ def _needed(results: Results, dim: int) -> float:
 
 
 def _half(results: Results, dim: int) -> float:
-    """Return where the wave's floor passes half its norm, by interpolation in log k."""
+    """Return where the wave's floor passes half its norm, interpolated in log k; NaN if never."""
     share = results[f"wave{dim}_floors"] / results[f"wave{dim}_norm"]
+    if not share[-1] < 0.5 < share[0]:
+        return math.nan
     log_k = np.log10(results[f"wave{dim}_directions"])
     return float(10 ** np.interp(-0.5, -share, log_k))
 
@@ -392,13 +395,14 @@ def _draw_ball(panel: Any, results: Results, dim: int) -> None:
 
 def _draw_waves(panel: Any, results: Results) -> None:
     dims = [int(dim) for dim in results["wave_dims"]]
+    half = _half(results, max(dims))
     for dim, colour in zip(dims, _figures.colours(len(dims)), strict=True):
         share = results[f"wave{dim}_floors"] / results[f"wave{dim}_norm"]
         panel.plot(results[f"wave{dim}_directions"], share, color=colour, label=f"d = {dim}")
-    _figures.bound(panel, [1, 1e16], [0.5, 0.5], label="half the norm")
+    _figures.bound(panel, [1, MOST], [0.5, 0.5], label="half the norm")
     panel.set(
         xscale="log",
-        xlim=(1, 10.0 ** math.ceil(2 + math.log10(4 * _half(results, max(dims))))),
+        xlim=(1, MOST if math.isnan(half) else 10.0 ** math.ceil(2 + math.log10(4 * half))),
         ylim=(0, 1.02),
         xlabel="directions",
         ylabel=r"floor / $\|g\|^2$",
