@@ -252,6 +252,20 @@ def test_derivatives_match_difference_quotients(x64, point):
         np.testing.assert_allclose(dual, float((G * forward).sum()), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (1, 3)])
+def test_second_derivatives_match_difference_quotients_of_the_first(x64, shape):
+    W, G, dW = (jnp.asarray(np.random.default_rng(s).normal(size=shape)) for s in (7, 8, 9))
+
+    @jax.jit
+    def slope(t, N):
+        return jax.grad(lambda W: (end_to_end(W, G, N) * G).sum())(W + t * dW)
+
+    for N in map(jnp.array, (1.5, 3.0, 10.0)):
+        _, found = jax.jvp(slope, (jnp.array(0.0), N), (jnp.array(1.0), jnp.array(0.0)))
+        expected = difference_quotient(lambda t, N=N: slope(t, N), 1e-3)
+        np.testing.assert_allclose(found, expected, atol=1e-7 * (1 + float(abs(found).max())))
+
+
 def test_the_derivative_in_depth_matches_a_difference_quotient(x64):
     for shape in ((2, 3), (1, 3)):
         rule = functools.partial(end_to_end, *map(jnp.asarray, matrices(*shape, shape[0])))

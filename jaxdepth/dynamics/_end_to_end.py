@@ -39,7 +39,8 @@ def end_to_end(
     P is only Hölder of exponent 2/N where a singular value vanishes, so that rounding there is
     amplified to ε^{2/N}: singular values up to `rank_tol`·σ_max are taken to be 0. First
     derivatives in W, G and depth are finite everywhere; where the rank is not full that in W is
-    along matrices of this rank (the null-to-null part, infinite or one-sided, counts as 0).
+    along matrices of this rank (the null-to-null part, infinite or one-sided, counts as 0). Second
+    derivatives need singular values that are positive and distinct.
 
     Args:
         W: the end-to-end matrix, of any shape (m, n) and rank.
@@ -276,7 +277,8 @@ def _second_difference(r: Array, q: Array, s: Array, N: Array) -> Array:
     r, q, s = jnp.broadcast_arrays(r, q, s)
     high, low = jnp.maximum(jnp.maximum(r, q), s), jnp.minimum(jnp.minimum(r, q), s)
     middle = jnp.maximum(jnp.minimum(r, q), jnp.minimum(jnp.maximum(r, q), s))
-    x, y, z = high ** (2 / N), middle ** (2 / N), low ** (2 / N)
+    # `where` twice: the slope of a power at 0 is infinite, and would make second derivatives NaN.
+    x, y, z = (jnp.where(v > 0, jnp.where(v > 0, v, 1) ** (2 / N), 0) for v in (high, middle, low))
     close = (low > 0) & (2 * jnp.log(high / jnp.where(low > 0, low, 1)) < 0.5)
     apart = _divide(_kernel(high, middle, N) - _kernel(middle, low, N), jnp.where(close, 0, x - z))
     mean = jnp.where(close, (x + y + z) / 3, 1)
