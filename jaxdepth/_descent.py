@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -139,6 +140,12 @@ def _scan(
         )
         state = transform.init(parameters)
 
+    asked = inspect.signature(transform.update).parameters
+    anything = any(each.kind is each.VAR_KEYWORD for each in asked.values())
+
+    def takes(name: str) -> bool:  # some of optax.contrib refuse what they do not know
+        return anything or name in asked
+
     def evaluate(parameters: PyTree, step: Array) -> Array:
         whole = eqx.combine(parameters, static)
         return loss(whole) if key is None else loss(whole, jax.random.fold_in(key, step))
@@ -147,14 +154,13 @@ def _scan(
         parameters, state, step = carry
         value, gradient = jax.value_and_grad(evaluate)(parameters, step)
         with jax.numpy_dtype_promotion("standard"):
-            change, state = transform.update(
-                gradient,
-                state,
-                parameters,
-                value=value,  # the rest is for line searches and the like
-                grad=gradient,
-                value_fn=lambda parameters: evaluate(parameters, step),
-            )
+            line_search = {
+                "value": value,
+                "grad": gradient,
+                "value_fn": lambda parameters: evaluate(parameters, step),
+            }
+            extra = {name: line_search[name] for name in line_search if takes(name)}
+            change, state = transform.update(gradient, state, parameters, **extra)
             parameters = optax.apply_updates(parameters, change)
         return (parameters, state, step + 1), value
 

@@ -155,6 +155,11 @@ def test_optimisers_that_ask_for_the_loss_are_given_it(optimiser):
     assert float(run.losses[-1]) < 1e-3 * float(run.losses[0])
 
 
+def test_an_optimiser_that_knows_no_extra_arguments_is_given_none():
+    run = descend(start(), bowl().loss, optax.contrib.sam(optax.sgd(0.5), optax.sgd(0.1)), 20)
+    assert float(run.losses[-1]) < 0.1 * float(run.losses[0])
+
+
 def test_a_recorded_number_is_stacked_as_an_array_is():
     run = descend(
         start(), bowl().loss, optax.sgd(0.5), 2, record=lambda w: {"one": 1.0, "no": None}
