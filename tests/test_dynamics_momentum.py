@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdepth.dynamics import LpRegression, momentum_form
+from jaxdepth.dynamics import LpRegression, end_to_end, momentum_form
 
 ETA, STEPS = 0.02, 25
 
@@ -91,10 +91,22 @@ def test_the_form_keeps_the_dtype_and_maps_over_rates():
     np.testing.assert_allclose(batched, loop, rtol=1e-6)
 
 
+def test_numpy_arrays_of_64_bits_are_taken_with_64_bit_off(x32, untyped):
+    """Silently, as JAX takes them; in the tests a warning is an error."""
+    W, row = np.ones((3, 2)), np.ones(2)
+    for found in (
+        momentum_form(row, 1.0, W, 0.1).w,
+        end_to_end(W, W, 2),
+        LpRegression(W, np.ones(3), 2).loss(row),
+    ):
+        assert found.dtype == jnp.float32
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
         ({"w": jnp.ones((1, 2))}, "`w` must be a vector"),
+        ({"w": jnp.ones(2, complex)}, "`w` must be real; got dtype"),
         ({"omega": 0.0}, "`omega` must be different from 0"),
         ({"omega": float("inf")}, "`omega` must be finite"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be finite"),

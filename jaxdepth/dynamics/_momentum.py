@@ -76,8 +76,12 @@ def momentum_form(
 
     Reference: Arora, Cohen & Hazan (2018), section 3 and its Observation 1, there up to O(η²).
     """
+    w, gradients = jnp.asarray(w), jnp.asarray(gradients)
+    for name, array in (("w", w), ("gradients", gradients)):
+        if jnp.iscomplexobj(array):
+            refuse(name, "real", array.dtype)
     dtype = working_dtype(w, gradients)
-    w, gradients = jnp.asarray(w, dtype), jnp.asarray(gradients, dtype)
+    w, gradients = w.astype(dtype), gradients.astype(dtype)
     if w.ndim != 1:
         refuse("w", "a vector (d,)", w.shape)
     if gradients.ndim != 2 or gradients.shape[1:] != w.shape or not len(gradients):
