@@ -221,8 +221,8 @@ def _certify(
 def _edges(panels: int, cutoff: Array) -> Array:
     """Break [0, U] evenly up to 1, where q has a square-root singularity, then by equal ratios."""
     inner = max(1, panels // 8)
-    outer = jnp.exp(jnp.log(cutoff) * (jnp.arange(1, panels + 1) / panels))
-    return jnp.concatenate([jnp.arange(inner + 1) / inner, outer])
+    outer = jnp.exp(jnp.log(cutoff) * (np.arange(1, panels + 1) / panels))
+    return jnp.concatenate([np.arange(inner + 1) / inner, outer])
 
 
 def _share(dim: int, u: Array) -> Array:
@@ -249,7 +249,7 @@ def _masses(
     nodes, rule = chebyshev_rule(_NODES_U, _PARTS)
     half = jnp.diff(edges) / 2
     middle = edges[:-1] + half
-    u = middle[:, None] + half[:, None] * jnp.asarray(nodes)[None, :]
+    u = middle[:, None] + half[:, None] * nodes[None, :]
     k = jax.lax.map(lambda block: transform(loaded, dim, block), u)
     held = jax.lax.stop_gradient(target)
     error = jax.vmap(lambda block: transform_error(held, dim, panels_z, block))(u)
@@ -265,9 +265,8 @@ def _masses(
         level = jnp.log(2 * radius**3 / (3 * math.pi)) + 2 * jnp.log(reach)
     analytic = interpolation_error(half, 2 * radius, level, _NODES_U)
 
-    weights = jnp.asarray(rule)
-    masses = half[:, None] * (values @ weights.T)
-    errors = half[:, None] * (value_errors @ jnp.abs(weights).T + 2 / _PARTS * analytic[:, None])
-    part = jnp.arange(_PARTS) / _PARTS
+    masses = half[:, None] * (values @ rule.T)
+    errors = half[:, None] * (value_errors @ np.abs(rule).T + 2 / _PARTS * analytic[:, None])
+    part = np.arange(_PARTS) / _PARTS
     left = edges[:-1, None] + 2 * half[:, None] * part[None, :]
     return masses.ravel(), errors.ravel(), left.ravel()

@@ -89,8 +89,8 @@ def moments(target: Any, dim: int, panels: int) -> Moments:
     """Load a composite Gauss–Legendre rule on [0, radius] with g·J_ν, and integrate g²p by it."""
     points, weights = np.polynomial.legendre.leggauss(NODES_Z)
     share = ((points[None, :] + 1) / 2 + np.arange(panels)[:, None]) / panels
-    z = target.radius * jnp.asarray(share.ravel())
-    weight = target.radius * jnp.asarray(np.tile(weights / (2 * panels), panels))
+    z = target.radius * share.ravel()
+    weight = target.radius * np.tile(weights / (2 * panels), panels)
     g, (order, _) = target.inside(z), bessel_pair(dim / 2, z)
     norm_squared = jnp.sum(weight * g * g * (dim * order * order / z))
 
@@ -150,11 +150,10 @@ def _gauss_error(
     radius: Array, panels: int, rate: Array, log_level: Callable[[Array], Array | float]
 ) -> Array:
     """Bound the composite rule's error where |f| ≤ level·e^{rate·|Im z|}, by the best ellipse."""
-    width, rho = radius / panels, jnp.asarray(_RHO)
-    rate = jnp.asarray(rate)
-    rho = rho.reshape((1,) * max(rate.ndim - 1, 0) + rho.shape)
+    width, rate = radius / panels, jnp.asarray(rate)
+    rho = _RHO.reshape((1,) * max(rate.ndim - 1, 0) + _RHO.shape)
     height, reach = width / 4 * (rho - 1 / rho), radius + width / 4 * (rho + 1 / rho - 2)
-    logs = rate * height + log_level(reach) - 2 * NODES_Z * jnp.log(rho) - jnp.log1p(-(rho**-2.0))
+    logs = rate * height + log_level(reach) - 2 * NODES_Z * np.log(rho) - np.log1p(-(rho**-2.0))
     return radius / 2 * (64 / 15) * jnp.exp(jnp.minimum(jnp.min(logs, axis=-1), 600.0))
 
 
@@ -181,13 +180,13 @@ def interpolation_error(half_width: Array, rate: Any, log_level: Array, nodes: i
 
     `log_level` has shape (panels, ellipses), its last axis along the ellipses of `reach`.
     """
-    rho = jnp.asarray(_RHO)[None, :]
+    rho = _RHO[None, :]
     height = half_width[:, None] / 2 * (rho - 1 / rho)
-    logs = rate * height + log_level - nodes * jnp.log(rho) - jnp.log1p(-1 / rho)
+    logs = rate * height + log_level - nodes * np.log(rho) - np.log1p(-1 / rho)
     return 4 * jnp.exp(jnp.minimum(jnp.min(logs, axis=-1), 600.0))
 
 
 def farthest(middle: Array, half_width: Array) -> Array:
     """Return the largest |u| on each panel's ellipses, shape (panels, ellipses)."""
-    rho = jnp.asarray(_RHO)[None, :]
+    rho = _RHO[None, :]
     return middle[:, None] + half_width[:, None] / 2 * (rho + 1 / rho)
