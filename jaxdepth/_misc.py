@@ -94,13 +94,13 @@ def check_key(key: Any) -> None:
 def working_dtype(*trees: Any) -> jnp.dtype:
     """Return the widest dtype among the float arrays of `trees`, else the default float."""
     floats = [
-        leaf.dtype
+        jax.dtypes.canonicalize_dtype(leaf.dtype)
         for leaf in jax.tree.leaves(trees)
         if isinstance(leaf, (np.ndarray, np.generic, jax.Array))
         and jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    widest = jnp.result_type(*floats) if floats else jnp.result_type(float)
-    return jnp.dtype(jax.dtypes.canonicalize_dtype(widest))
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.dtype(jnp.result_type(*floats) if floats else jnp.result_type(float))
 
 
 def as_float64(tree: Any) -> Any:

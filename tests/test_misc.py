@@ -67,3 +67,4 @@ def test_the_working_dtype_follows_the_arrays():
         == np.float32
     )
     assert _misc.working_dtype(3.0) == jnp.result_type(float)
+    assert _misc.working_dtype(np.zeros(2)) == jnp.result_type(float)

@@ -126,3 +126,13 @@ def test_bad_factorisations_are_refused(untyped, W, depth, match):
 def test_layers_that_do_not_multiply_are_refused(untyped):
     with pytest.raises(ValueError, match="`layers` must be matrices"):
         imbalance((jnp.ones((2, 3)), jnp.ones((2, 3))))
+
+
+def test_sixteen_bit_matrices_are_factorised_to_their_own_rounding():
+    W = jnp.array([[1.0, 2.0, 0.5], [0.25, 1.0, 3.0]], jnp.bfloat16)
+    net = DeepLinear.balanced_from(W, 3)
+    chex.assert_type(list(net.layers), jnp.bfloat16)
+    # Each factor is rounded once and three are multiplied, at 2^-8 a rounding.
+    chex.assert_trees_all_close(
+        net.end_to_end().astype(jnp.float32), W.astype(jnp.float32), atol=0.1
+    )

@@ -181,7 +181,10 @@ def _balanced_factors(
     depth, rank = len(sizes) - 1, min(sizes)
     if depth == 1:
         return (W,)
-    U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
+    # LAPACK knows no 16-bit floats.
+    wide = W.dtype if jnp.finfo(W.dtype).bits >= 32 else jnp.float32
+    svd = jnp.linalg.svd(W.astype(wide), full_matrices=False)
+    U, sigma, Vt = (factor.astype(W.dtype) for factor in svd)
     # Σ^{1/N} in the leading corner of every factor: the products Σ^{2/N} on the two sides of a
     # hidden layer are then one matrix, and only the orthonormality of U and V costs rounding.
     root = sigma[:rank] ** (1 / depth)
