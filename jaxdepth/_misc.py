@@ -133,13 +133,15 @@ def _to_host(tree: Any) -> Any:
 def _float64_here() -> Iterator[None]:
     """Evaluate eagerly in float64, at full matrix-product precision, even within a caller's trace.
 
-    `ensure_compile_time_eval` keeps the toggle of x64 out of the caller's program: what runs inside
-    is never staged into it.
+    Within a caller's jit, where even constants are staged, `ensure_compile_time_eval` keeps what
+    runs here, and the toggle of x64, out of the caller's program. It costs compilations, so that
+    it is left out elsewhere.
     """
+    staging = isinstance(jnp.add(0, 0), jax.core.Tracer)
     native = jax.default_backend() in ("cpu", "gpu", "cuda", "rocm")
     device = None if native else jax.local_devices(backend="cpu")[0]
     with (
-        jax.ensure_compile_time_eval(),
+        jax.ensure_compile_time_eval() if staging else contextlib.nullcontext(),
         jax.enable_x64(True),
         jax.default_device(device),
         jax.default_matmul_precision("highest"),
