@@ -137,10 +137,11 @@ def killed(tmp_path_factory):
     fakes.write(folder, good=fakes.GOOD)
     program = "import sys; from experiments.__main__ import main; main(['run'], 'stand_ins')"
     path = os.pathsep.join([str(folder), str(ROOT)])
+    bare = {name: value for name, value in os.environ.items() if name != "JAXDEPTH_DATA"}
     run = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": _x64()},
+        env=bare | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": _x64()},
         capture_output=True,
         text=True,
         check=False,
