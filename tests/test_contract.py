@@ -1,0 +1,112 @@
+"""What every network and every way of counting must do, whichever it is."""
+
+import io
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl.testing import parameterized
+
+from jaxdepth.crossings import Exact, Grid, Rational, count
+from jaxdepth.networks import MLP, DeepLinear, RadialNetwork, Sawtooth, ThreeLayer, TwoLayer
+from jaxdepth.radial import Ball, Cosine
+
+
+def radial(key):
+    del key  # a construction from theory takes no key
+    return RadialNetwork.from_profile([0.5, 1.0], [1.0, 0.0], 3, radius=1.5, units=4)
+
+
+# name: how to make one, the shape of its input
+NETWORKS = {
+    "Sawtooth": (lambda key: Sawtooth(3, teeth=2, max_depth=4), ()),
+    "MLP": (lambda key: MLP((3, 4, 5, 2), key=key), (3,)),
+    "MLP.padded": (lambda key: MLP.padded((3, 6, 6, 2), width=4, depth=1, key=key), (3,)),
+    "TwoLayer": (lambda key: TwoLayer(3, 4, activation="tanh", key=key), (3,)),
+    "ThreeLayer": (lambda key: ThreeLayer(3, (4, 2), activation="sigmoid", key=key), (3,)),
+    "RadialNetwork": (radial, (3,)),
+    "DeepLinear": (lambda key: DeepLinear((3, 4, 2), scale=1.0, key=key), (3,)),
+    "Cosine": (lambda key: Cosine(4.0, 6.5), (3,)),
+    "Ball": (lambda key: Ball(2.0), (3,)),
+}
+PARTS = [pytest.param(*NETWORKS[name], id=name) for name in NETWORKS]
+
+
+def points(shape, count=4):
+    size = count * int(np.prod(shape))
+    return jnp.linspace(0.07, 0.61, size).reshape(count, *shape)
+
+
+@pytest.mark.parametrize(("make", "shape"), PARTS)
+def test_a_network_keeps_the_dtype_of_its_input(make, shape, getkey):
+    (x,) = points(shape, 1)
+    chex.assert_type(make(getkey())(x), x.dtype)
+
+
+@pytest.mark.parametrize(("make", "shape"), PARTS)
+def test_vmap_equals_the_loop(make, shape, getkey):
+    net, x = make(getkey()), points(shape)
+    loop = jnp.stack([net(one) for one in x])
+    # Batched sums may add in another order.
+    chex.assert_trees_all_close(jax.vmap(net)(x), loop, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("make", "shape"), PARTS)
+def test_gradients_are_finite(make, shape, getkey):
+    (x,) = points(shape, 1)
+
+    def loss(net_and_x):
+        net, x = net_and_x
+        return jnp.sum(net(x))
+
+    gradient = eqx.filter_grad(loss)((make(getkey()), x))
+    assert jax.tree.leaves(gradient)
+    chex.assert_tree_all_finite(eqx.filter(gradient, eqx.is_inexact_array))
+
+
+@pytest.mark.parametrize(("make", "shape"), PARTS)
+def test_networks_of_one_shape_are_traced_once(make, shape, getkey):
+    chex.clear_trace_counter()
+    value = eqx.filter_jit(chex.assert_max_traces(lambda net, x: net(x), n=1))
+    for one in points(shape, 2):
+        value(make(getkey()), one)
+
+
+@pytest.mark.parametrize(("make", "shape"), PARTS)
+def test_a_network_serialises(make, shape, getkey):
+    net, other = make(getkey()), make(getkey())
+    buffer = io.BytesIO()
+    eqx.tree_serialise_leaves(buffer, net)
+    buffer.seek(0)
+    (x,) = points(shape, 1)
+    chex.assert_trees_all_equal(eqx.tree_deserialise_leaves(buffer, other)(x), net(x))
+
+
+class Variants(chex.TestCase):
+    """Compiled equals eager."""
+
+    @chex.variants(with_jit=True, without_jit=True)
+    @parameterized.named_parameters(*((name, name) for name in NETWORKS))
+    def test_every_network_gives_the_same_value(self, name):
+        make, shape = NETWORKS[name]
+        net, (x,) = make(jax.random.key(0)), points(shape, 1)
+        value = self.variant(lambda x: net(x))(x)
+        chex.assert_trees_all_close(value, net(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [Grid(2**9 + 1), Exact(), Rational()], ids=lambda m: repr(m)[:8])
+def test_every_method_counts_the_sawtooth_and_brackets_its_value(method):
+    for depth in (1, 5, 8):
+        answer = count(Sawtooth(depth), method)
+        assert int(answer.lower) <= int(answer.value) == 2**depth + 1 <= int(answer.upper)
+        assert bool(answer.trusted)
+
+
+@pytest.mark.parametrize("method", [Grid(2**9 + 1), Exact(), Rational()], ids=lambda m: repr(m)[:8])
+def test_an_answer_is_a_pytree_that_passes_through_jit(method):
+    answer = jax.jit(lambda answer: answer)(count(Sawtooth(2), method))
+    assert int(answer.value) == 5
+    assert "exact" in repr(answer.result)
