@@ -209,11 +209,11 @@ def _contest(
         return _finite(_sweep(at, model, problem, method.optimiser, steps, every)[0])
 
     rates = np.logspace(-6, 5, config.rates)
-    best = int(losses(rates, steps // config.scouting)[:, -1].argmin())
+    best = int(np.argmin(losses(rates, steps // config.scouting)[:, -1]))
     for _ in range(8):
         rates = rates[best] * np.logspace(-0.75, 0.75, config.rates)
         curves = losses(rates, steps)
-        best = int(curves[:, -1].argmin())
+        best = int(np.argmin(curves[:, -1]))
         if 0 < best < config.rates - 1:
             break
     return {
@@ -396,7 +396,7 @@ def _rule_claims(results: Results) -> list[Claim]:
     scores = [results[f"l{p}_{name}_finals"] for p in POWERS for name in METHODS]
     counts = [results[f"two_l{p}_depth{N}_steps"] for p in POWERS for N in DEPTHS]
     scores += [np.where(steps < 0, np.inf, steps) for steps in counts]
-    inside = sum(0 < int(score.argmin()) < len(score) - 1 for score in scores)
+    inside = sum(0 < int(np.argmin(score)) < len(score) - 1 for score in scores)
     return [
         Claim(
             "p = 4: the explicit rule, with no layers, is as fast as N = 2, 3 layers "

@@ -170,7 +170,7 @@ def _extremes(design: _Design, low: np.ndarray, high: np.ndarray) -> tuple[np.nd
     at_low, at_high = np.interp(low, kinks, values), np.interp(high, kinks, values)
     least, most = np.minimum(at_low, at_high), np.maximum(at_low, at_high)
     first, last = np.searchsorted(kinks, low), np.searchsorted(kinks, high)
-    for offset in range(int((last - first).max())):
+    for offset in range(int(np.max(last - first))):
         index = np.minimum(first + offset, kinks.size - 1)
         here = np.where(first + offset < last, values[index], at_low)
         least, most = np.minimum(least, here), np.maximum(most, here)
