@@ -50,14 +50,15 @@ def check_finite(argument: str, tree: Any) -> None:
             refuse(argument, "finite", leaf, "It holds a NaN or an infinity.")
 
 
-def _is_real(dtype: Any) -> bool:
+def is_real(dtype: Any) -> bool:
+    """Whether `dtype` is one of real numbers: floats or integers, no booleans."""
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
 def check_real(argument: str, value: Any) -> Any:
     """Return a real finite scalar: a tracer as it is, an array of no axes as a Python number."""
     if is_traced(value):
-        if jnp.shape(value) or not _is_real(value.dtype):
+        if jnp.shape(value) or not is_real(value.dtype):
             refuse(argument, "a real scalar", value)
         return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and np.ndim(value) == 0:

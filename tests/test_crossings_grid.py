@@ -169,6 +169,7 @@ def test_sixteen_bit_networks_are_sampled_at_points_of_their_own(getkey):
     half = MLP((1, 4, 1), dtype=jnp.float16, key=getkey())
     answer = count(half, Grid(2**17 + 1), level=0.1)
     assert answer.result == CountResult.unresolved
+    # At one crossing, values within half a unit in the last place of the level may flicker.
     assert int(answer.value) <= count(half, Exact(), level=0.1).value + 4
 
 

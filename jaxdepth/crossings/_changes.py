@@ -25,7 +25,8 @@ def changes(
         trace.
 
     Raises:
-        ValueError: no last axis, no points, or concrete NaN.
+        ValueError: no last axis, no points, concrete NaN, complex values, or a level that is not a
+            finite real scalar.
 
     Example:
         >>> import jax.numpy as jnp

@@ -48,6 +48,8 @@ class MLP(eqx.Module):
         bias_std: standard deviation of the biases.
         dtype: of the parameters; the default float where None. (A key draws different numbers in
             float32 and in float64.)
+        width: active units of every hidden layer, as for `MLP.padded`; None for all.
+        depth: active hidden layers, likewise.
         key: random key.
 
     Raises:

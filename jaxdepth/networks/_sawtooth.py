@@ -43,7 +43,7 @@ class Sawtooth(eqx.Module):
             forward-mode derivatives only, unless `max_depth` is given; out of range it gives NaN.
         teeth: a Python int ≥ 1.
         max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this
-            length, safe for reverse mode. A traced depth beyond it gives NaN.
+            length, safe for reverse mode.
 
     Example:
         >>> float(Sawtooth(2)(0.125))
@@ -115,7 +115,7 @@ class Sawtooth(eqx.Module):
         Let ε be the rounding unit of the dtype, slope = (2s)^depth, and r bound how far in x a
         label may be from that of the ideal grid point:
           - u = ε(4|end − start| + max(|start|, |end|)): an end rounded to the dtype, a point
-          computed;
+            computed;
           - δ = 16(s+1)³ε/(2s − 1): one triangle is computed to within 16(s+1)³ε, and the errors of
             later layers are worth geometrically less in x. One tooth is computed without rounding;
           - ε·level/slope: the level rounded to the dtype.

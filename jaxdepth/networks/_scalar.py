@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import refuse
+from jaxdepth._misc import is_real, refuse
 
 Scalar = Callable[[Float[Array, ""]], Float[Array, ""]]
 
@@ -30,7 +30,7 @@ def scalar_function(fn: Any, dtype: Any) -> Scalar:
         except (TypeError, ValueError, IndexError, AssertionError) as error:
             failures.append(f"on shape {shape}: {error}".splitlines()[0])
             continue
-        if not hasattr(out, "shape") or out.size != 1 or not _is_real(out.dtype):
+        if not hasattr(out, "shape") or out.size != 1 or not is_real(out.dtype):
             failures.append(f"on shape {shape} it returned {out}")
             continue
         return partial(_evaluate, fn, shape, dtype)
@@ -41,7 +41,3 @@ def scalar_function(fn: Any, dtype: Any) -> Scalar:
 
 def _evaluate(fn: Any, shape: tuple[int, ...], dtype: Any, x: Array) -> Array:
     return jnp.reshape(fn(jnp.reshape(x, shape)), ()).astype(dtype)
-
-
-def _is_real(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)

@@ -37,8 +37,8 @@ _SHARE_ERROR = 1e-10  # the model: `betainc` is within this of the truth, relati
 class CertificateResult(eqx.Enumeration):
     """How a floor was proven."""
 
-    bounded = "quadrature errors are proven, rounding errors bounded under a stated model"
-    unresolved = (
+    bounded: Any = "quadrature errors are proven, rounding errors bounded under a stated model"
+    unresolved: Any = (
         "the floor holds but is weak: the quadrature is too coarse, raise `Bounded`'s panels"
     )
 
@@ -208,13 +208,14 @@ def _certify(
     finite = jnp.isfinite(computed) & jnp.isfinite(slack)
     floor = jnp.where(finite, jnp.maximum(0.0, computed - jnp.where(finite, slack, 0.0)), 0.0)
     trusted = jnp.all(finite) & (jnp.max(slack, initial=0.0) <= _RESOLVED)
-    grade: Any = CertificateResult  # whose items are written as strings
     return Certificate(
         floor=floor.reshape(k.shape),
         norm_squared=norm,
         slack=slack.reshape(k.shape),
         trusted=trusted,
-        result=grade.where(trusted, grade.bounded, grade.unresolved),
+        result=CertificateResult.where(
+            trusted, CertificateResult.bounded, CertificateResult.unresolved
+        ),
     )
 
 
