@@ -5,6 +5,7 @@ from jaxdepth.bounds._eldan_shamir import (
     universal_units as universal_units,
 )
 from jaxdepth.bounds._pieces import serra18_pieces_upper as serra18_pieces_upper
+from jaxdepth.bounds._random import breakpoint_law as breakpoint_law
 from jaxdepth.bounds._telgarsky import (
     Telgarsky16Separation as Telgarsky16Separation,
     l1_gap as l1_gap,
