@@ -102,8 +102,53 @@ def test_serra_counts_products_of_widths():
     assert bounds.serra18_pieces_upper((64,) * 8) == 65**8
 
 
-def test_piecewise_polynomials_cross_once_a_root():
-    assert bounds.piecewise_poly_crossing_upper(3, 2) == 9
+def test_trees_cross_no_more_than_they_have_leaves():
+    """A sum of t trees of k nodes has at most t·((k + 1)/2 − 1) cuts on the line."""
+    for trees, nodes in itertools.product((1, 2, 7), (1, 3, 15)):
+        leaves = (nodes + 1) // 2
+        most = bounds.piecewise_poly_crossing_upper(
+            *bounds.piecewise_poly_sum(*[(leaves, 0)] * trees)
+        )
+        assert most <= bounds.telgarsky16_tree_crossing_upper(nodes, trees)
+    assert bounds.telgarsky16_tree_crossing_upper(15) == 15
+    assert bounds.telgarsky16_tree_crossing_upper(15, trees=100) == 3000
+
+
+@pytest.mark.parametrize("k", range(2, 9))
+def test_the_four_gaps_of_theorem_3_19_hold_at_the_most_intervals_that_it_allows(k):
+    """The exact least distances: of the graph, of the labels, of the points' labels and values."""
+    s = 2 ** (k - 2)
+    gaps = bounds.telgarsky16_gaps(k, s)
+    least = bounds.alternating_error_lower(2**k + 1, s)
+    assert bounds.l1_gap(k, s) >= gaps.l1 == Fraction(1, 32)
+    assert least >= gaps.points_labels == Fraction(1, 4)
+    assert least / 2 >= gaps.points_l1 == Fraction(1, 8)  # |m^k − ½| = ½ at every point
+    assert gaps.labels == Fraction(1, 8)  # held against the optimal classifier in crossings
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_alternating_points_are_fitted_as_well_as_by_the_best_of_all_classifiers(n):
+    truth = [i % 2 for i in range(n)]
+    for s in range(1, n + 2):
+        best = min(
+            sum(a != b for a, b in zip(truth, g, strict=True))
+            for g in itertools.product((0, 1), repeat=n)
+            if 1 + sum(a != b for a, b in itertools.pairwise(g)) <= s
+        )
+        assert bounds.alternating_error_lower(n, s) == Fraction(best, n)
+
+
+@pytest.mark.parametrize(("k", "layers"), [(3, 1), (4, 1), (9, 2), (12, 3), (203, 20)])
+def test_a_sixth_is_wrong_up_to_the_very_width_that_the_2015_theorem_allows(k, layers):
+    """At most (2m)^l pieces cross at most 2(2m)^l times: less than the alternating labels need."""
+    widths = range(1, 2**10)
+    allowed = [m for m in widths if (2 * m) ** layers <= Fraction(2**k, 8)]
+    for m in allowed[-2:]:
+        sixth = bounds.telgarsky15_error_lower(k, nodes=m, layers=layers)
+        assert bounds.alternating_error_lower(2**k, 2 * (2 * m) ** layers) >= sixth
+        assert sixth == Fraction(1, 6)
+    with pytest.raises(ValueError, match="`nodes` must be at most 2"):
+        bounds.telgarsky15_error_lower(k, nodes=len(allowed) + 1, layers=layers)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +162,10 @@ def test_piecewise_polynomials_cross_once_a_root():
         (lambda: bounds.l1_gap(3, 0), "intervals"),
         (lambda: bounds.serra18_pieces_upper([]), "widths"),
         (lambda: bounds.serra18_pieces_upper([3, 0]), "widths"),
-        (lambda: bounds.piecewise_poly_crossing_upper(1, -1), "alpha"),
+        (lambda: bounds.telgarsky16_tree_crossing_upper(0), "nodes"),
+        (lambda: bounds.telgarsky16_gaps(5, 9), "intervals"),
+        (lambda: bounds.telgarsky15_error_lower(0, 1, 1), "k"),
+        (lambda: bounds.alternating_error_lower(0, 1), "points"),
     ],
 )
 def test_hypotheses_that_are_violated_are_named(call, argument):
