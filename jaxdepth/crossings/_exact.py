@@ -13,6 +13,7 @@ from jaxdepth._misc import check_integer
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
+from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
@@ -48,11 +49,12 @@ class Exact(AbstractCounter):
         layers, start, end = prepare(fn, interval, "Exact", "fn", level)
         try:
             found = enumerate_float64(layers, start, end, self.max_pieces)
-            values, errors = found.at_kinks()
-            above = values - float(level)
-            # The level may round, the difference does.
-            doubt = errors + 2.0**-52 * (np.abs(above) + abs(float(level)))
-            if not np.all(np.abs(above) > doubt * (1 + 2.0**-50)):
+            above, doubt = found.value - float(level), found.value_error
+            # Rounding keeps the sign of the difference, but may bring it over another doubt.
+            if Fraction(float(level)) != level:
+                doubt = doubt + 2.0**-52 * abs(float(level))
+            doubt = np.where(doubt == 0, 0, (doubt + 2.0**-52 * np.abs(above)) * (1 + 2.0**-50))
+            if np.any(undecided(np, above, doubt)):
                 raise AmbiguousError
         except AmbiguousError:
             return Rational(max_pieces=self.max_pieces)(fn, interval, level)

@@ -1,24 +1,16 @@
-"""Enumeration of a piecewise linear network in float64, certified by a running error bound.
-
-On each interval the hidden vector is affine, h(x) = A·x + C. Floating point computes A and C with
-errors of at most EA and EC, carried along by the standard model: a product of n terms is wrong by
-at most γ_n·|a|·|b|, γ_n = nu/(1 − nu), u = 2^−53 (Higham 2002, Section 3.1), in whatever order it
-is summed. A sign is used only where it exceeds its bound, and kinks only where their enclosures are
-apart; anything closer is left to exact arithmetic.
-"""
+"""Enumeration of one network on the host, in float64 under the running error bound of `_model`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxdepth.networks import AffineLayer
+from jaxdepth.piecewise._model import activated, affine, apart, exactly, kink, undecided
 from jaxdepth.piecewise._rational import TooManyPiecesError
-
-_UNIT = 2.0**-53
 
 
 class AmbiguousError(Exception):
@@ -26,68 +18,69 @@ class AmbiguousError(Exception):
 
 
 class Enumeration(NamedTuple):
-    """A network on an interval: x has n + 1 entries, the others one for each of n intervals."""
+    """The vertices of a network on an interval, ascending; between neighbours it is affine.
+
+    Attributes:
+        x: shape (n + 1,).
+        value: the network there.
+        x_error: bounds on the error of `x`, 0 where it is exact.
+        value_error: likewise of `value`.
+        bends: whether the network can have a kink there; where False it is proven to have none.
+    """
 
     x: np.ndarray
+    value: np.ndarray
     x_error: np.ndarray
-    slope: np.ndarray
-    offset: np.ndarray
-    slope_error: np.ndarray
-    offset_error: np.ndarray
-
-    def at_kinks(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the value at every kink, and its error bound."""
-        pieces = np.append(np.arange(len(self.slope)), len(self.slope) - 1)
-        return _evaluate(
-            self.x,
-            self.x_error,
-            self.slope[pieces],
-            self.offset[pieces],
-            self.slope_error[pieces],
-            self.offset_error[pieces],
-        )
+    value_error: np.ndarray
+    bends: np.ndarray
 
 
-@np.errstate(all="ignore")  # what overflows is refused by its value
+@np.errstate(all="ignore")  # what overflows has an infinite bound, and is left undecided
 def enumerate_float64(
-    layers: Sequence[AffineLayer], start: Fraction, end: Fraction, max_pieces: int
+    layers: Sequence[AffineLayer],
+    start: Fraction,
+    end: Fraction,
+    max_pieces: int,
+    slopes: bool = False,
 ) -> Enumeration:
-    """Return the kinks of the network (ends included) and its affine form between them.
+    """Return the vertices of the network (ends included) and its values there.
+
+    `slopes` asks for `bends`, True everywhere otherwise.
 
     Raises:
         AmbiguousError: float64 cannot settle a sign or an order.
         TooManyPiecesError: more than `max_pieces` intervals.
     """
-    x, ex = np.array([_exact_float(start), _exact_float(end)]), np.zeros(2)
-    _refuse_extremes(x)
-    A, C = np.ones((1, 1)), np.zeros((1, 1))
-    EA, EC = np.zeros((1, 1)), np.zeros((1, 1))
+    ends = np.array([_exact_float(start), _exact_float(end)])
+    rows, errors = np.stack([ends, ends], axis=1), np.zeros((2, 2))
+    # Whether the slope of each unit can jump at each vertex.
+    jumps = np.zeros((2, 1), np.float32) if slopes else None
     for layer in layers:
         W, b = np.asarray(layer.weight, np.float64), np.asarray(layer.bias, np.float64)
-        slope = float(layer.negative_slope)
-        _refuse_extremes(W, b, slope)
-        # Two more terms than the sum has: for the bias, and for rounding the bound itself.
-        gamma = (W.shape[1] + 4) * _UNIT / (1 - (W.shape[1] + 4) * _UNIT)
-        size = np.abs(W).T
-        EA = (EA @ size + gamma * (np.abs(A) @ size)) * (1 + gamma)
-        EC = (EC @ size + gamma * (np.abs(C) @ size + np.abs(b))) * (1 + gamma)
-        A, C = A @ W.T, C @ W.T + b
-        _refuse_extremes(A, C, EA, EC, x)
+        slope = np.float64(layer.negative_slope)
+        known = ~errors.any(axis=1)
+        exact = exactly(np, rows, errors, W, b) if known.any() else None
+        rows, errors = affine(np, rows, errors, W, b, exact)
+        if jumps is not None:
+            jumps = np.minimum(jumps @ (W.T != 0).astype(np.float32), 1)
         if slope == 1.0:
             continue
-        left = _sign(_evaluate(x[:-1, None], ex[:-1, None], A, C, EA, EC), A, EA, EC)
-        right = _sign(_evaluate(x[1:, None], ex[1:, None], A, C, EA, EC), A, EA, EC)
-        x, ex, parent, position = _split(x, ex, A, C, EA, EC, left != right)
-        if len(x) - 1 > max_pieces:
+        z = rows[:, 1:]
+        if undecided(np, z, errors[:, 1:]).any():
+            raise AmbiguousError
+        place, new, e_new = _kinks(rows, errors)
+        if len(rows) + len(place) - 1 > max_pieces:
             raise TooManyPiecesError
-        # Right of its kink a unit has the sign it has at the right end of the parent interval.
-        positive = np.where(x[:-1, None] >= position[parent], right[parent], left[parent]) > 0
-        A, C, EA, EC = A[parent], C[parent], EA[parent], EC[parent]
-        EA = np.where(positive, EA, abs(slope) * EA + _UNIT * np.abs(slope * A)) * (1 + 2 * _UNIT)
-        EC = np.where(positive, EC, abs(slope) * EC + _UNIT * np.abs(slope * C)) * (1 + 2 * _UNIT)
-        A, C = np.where(positive, A, slope * A), np.where(positive, C, slope * C)
-        _refuse_extremes(A, C, EA, EC, x)
-    return Enumeration(x, ex, A[:, 0], C[:, 0], EA[:, 0], EC[:, 0])
+        if len(place):
+            order = _merged(len(rows), place)
+            rows = np.concatenate([rows, new])[order]
+            errors = np.concatenate([errors, e_new])[order]
+        if jumps is not None:
+            jumps = np.insert(jumps, place, 0, axis=0)
+            jumps = _passed(rows[:, 1:], jumps, slope)
+        rows, errors = activated(np, rows, errors, slope)
+    bends = np.ones(len(rows), bool) if jumps is None else jumps[:, 0] > 0
+    return Enumeration(rows[:, 0], rows[:, 1], errors[:, 0], errors[:, 1], bends)
 
 
 def _exact_float(number: Fraction) -> float:
@@ -96,62 +89,43 @@ def _exact_float(number: Fraction) -> float:
     return float(number)
 
 
-def _refuse_extremes(*arrays: Any) -> None:
-    """Keep every product away from overflow and underflow, where the relative model fails."""
-    for array in arrays:
-        size = np.abs(array)
-        if not np.all((size == 0) | ((size >= 2.0**-500) & (size <= 2.0**500))):
-            raise AmbiguousError
-
-
-def _evaluate(
-    x: np.ndarray, ex: np.ndarray, A: np.ndarray, C: np.ndarray, EA: np.ndarray, EC: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return A·x + C and a bound on its error, x itself being wrong by at most ex."""
-    product = A * x
-    error = EA * np.abs(x) + (np.abs(A) + EA) * ex + EC
-    return product + C, (error + 4 * _UNIT * (np.abs(product) + np.abs(C))) * (1 + 16 * _UNIT)
-
-
-def _sign(
-    value_and_error: tuple[np.ndarray, np.ndarray], A: np.ndarray, EA: np.ndarray, EC: np.ndarray
-) -> np.ndarray:
-    value, error = value_and_error
-    nothing = (A == 0) & (EA == 0) & (value == 0) & (EC == 0)  # a dead unit: z ≡ 0, no kink
-    if np.any((np.abs(value) <= error) & ~nothing):
+def _kinks(rows: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a row wherever a unit changes sign between neighbours, and where it is to stand."""
+    above, below = rows[:, 1:] > 0, rows[:, 1:] < 0
+    left, unit = np.nonzero((above[:-1] & below[1:]) | (below[:-1] & above[1:]))
+    right = left + 1
+    known = not errors.all()  # an end with an exact row at least: look for more of them
+    t, e_t, new, e_new = kink(
+        np, rows[left], rows[right], errors[left], errors[right], unit + 1, known
+    )
+    order = np.lexsort((t, right))
+    place, t, e_t = right[order], t[order], e_t[order]
+    different, same = apart(np, t, e_t)
+    neighbours = place[1:] == place[:-1]
+    if np.any(neighbours & ~(different | same)):
         raise AmbiguousError
-    return np.sign(value)
+    once = np.flatnonzero(np.append(True, ~(neighbours & same)))[: len(place)]
+    order = order[once]
+    return place[once], new[order], e_new[order]
 
 
-def _split(
-    x: np.ndarray,
-    ex: np.ndarray,
-    A: np.ndarray,
-    C: np.ndarray,
-    EA: np.ndarray,
-    EC: np.ndarray,
-    changes: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Insert the roots of the units that change sign.
+def _merged(old: int, place: np.ndarray) -> np.ndarray:
+    """Return the order of `old` rows followed by new ones, each to stand before row `place`."""
+    order = np.empty(old + len(place), np.int64)
+    fresh = np.zeros(len(order), bool)
+    fresh[place + np.arange(len(place))] = True
+    order[fresh] = np.arange(old, len(order))
+    order[~fresh] = np.arange(old)
+    return order
 
-    Returns the points, their errors, the old interval of every new one, and each unit's root in
-    each old interval (−∞ where there is none).
+
+def _passed(z: np.ndarray, jumps: np.ndarray, slope: np.float64) -> np.ndarray:
+    """Say which slopes can jump after the activation.
+
+    All that could where z > 0 (where z < 0 only with a slope to let it by), and where the unit is
+    0, unless it is 0 on both sides as well.
     """
-    piece, unit = np.nonzero(changes)
-    a, c, ea, ec = (array[piece, unit] for array in (A, C, EA, EC))
-    root = -c / a
-    # The true line is at most this large at the computed root (the division's rounding included),
-    # and at least |a| − ea steep.
-    residual = ec + ea * np.abs(root) + _UNIT * np.abs(a * root)
-    error = residual / (np.abs(a) - ea) * (1 + 16 * _UNIT)
-    if not np.isfinite(root).all() or np.any(np.abs(a) <= ea):
-        raise AmbiguousError
-    position = np.full(A.shape, -np.inf)
-    position[piece, unit] = root
-    points, errors = np.concatenate([x, root]), np.concatenate([ex, error])
-    owner = np.concatenate([np.arange(len(x)), piece])
-    order = np.lexsort((points, owner))
-    points, errors, owner = points[order], errors[order], owner[order]
-    if np.any(np.diff(points) <= (errors[1:] + errors[:-1]) * (1 + 4 * _UNIT)):
-        raise AmbiguousError
-    return points, errors, owner[:-1], position
+    zero = np.pad(z == 0, ((1, 1), (0, 0)), constant_values=True)
+    alone = ~(zero[:-2] & zero[2:])
+    passing = np.where(z > 0, jumps > 0, (z < 0) & (jumps > 0) & (slope != 0))
+    return (passing | ((z == 0) & alone)).astype(np.float32)

@@ -17,6 +17,7 @@ from jaxdepth._misc import check_finite, check_integer, check_interval, is_trace
 from jaxdepth.networks import AffineLayer
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._float64 import AmbiguousError, Enumeration, enumerate_float64
+from jaxdepth.piecewise._model import UNIT
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
 Method = Literal["float64", "rational"]
@@ -32,20 +33,26 @@ class PiecesResult(eqx.Enumeration):
 class Pieces(eqx.Module):
     """A piecewise linear function on an interval, neighbours of equal slope merged.
 
+    Affine pieces are maximal intervals on which the function is affine; activation regions, maximal
+    intervals on which no unit of the network changes sign. Every piece is a union of regions: a
+    unit that the layers after it ignore, or cancel, makes a region and no piece.
+
     Attributes:
         breakpoints: shape (num + 1,), the ends of the interval included; empty on overflow.
         values: the function there, shape (num + 1,).
         slopes: shape (num,).
         num: how many affine pieces; 0 on overflow.
+        num_regions: how many activation regions, at least `num`; 0 on overflow.
         result: a `PiecesResult`.
 
-    `num` is exact; the arrays are rounded to float64 (±inf beyond its range).
+    `num` and `num_regions` are exact; the arrays are rounded to float64 (±inf beyond its range).
     """
 
     breakpoints: Float[np.ndarray, " num_plus_1"]
     values: Float[np.ndarray, " num_plus_1"]
     slopes: Float[np.ndarray, " num"]
     num: int
+    num_regions: int
     result: Any
 
 
@@ -85,13 +92,13 @@ def pieces(
     try:
         if method == "float64":
             try:
-                return _from_float64(enumerate_float64(layers, start, end, max_pieces))
+                return _from_float64(enumerate_float64(layers, start, end, max_pieces, True))
             except AmbiguousError:
                 pass
         return _from_rational(*enumerate_rational(layers, start, end, max_pieces))
     except TooManyPiecesError:
         none = np.zeros(0)
-        return Pieces(none, none, none, 0, PiecesResult.overflow)
+        return Pieces(none, none, none, 0, 0, PiecesResult.overflow)
 
 
 def prepare(
@@ -119,16 +126,29 @@ def prepare(
 
 
 def _from_float64(found: Enumeration) -> Pieces:
-    gap = np.abs(np.diff(found.slope))
-    doubt = (found.slope_error[1:] + found.slope_error[:-1]) * (1 + 2.0**-50)
-    same = (gap == 0) & (doubt == 0)
-    if np.any((gap <= doubt) & ~same):
+    x, y = found.x, found.value
+    run, rise = np.diff(x), np.diff(y)
+    e_run = found.x_error[1:] + found.x_error[:-1] + UNIT * run
+    if not np.all(run > e_run * (1 + 2.0**-50)):
         raise AmbiguousError
-    values, _ = found.at_kinks()
-    keep = np.concatenate([[True], ~same, [True]])
-    return Pieces(
-        found.x[keep], values[keep], found.slope[keep[:-1]], int(keep.sum()) - 1, PiecesResult.exact
-    )
+    slopes = rise / run
+    e_rise = found.value_error[1:] + found.value_error[:-1] + UNIT * np.abs(rise)
+    doubt = (e_rise + np.abs(slopes) * e_run) / (run - e_run) + 4 * UNIT * np.abs(slopes)
+    differs = np.abs(np.diff(slopes)) > (doubt[1:] + doubt[:-1]) * (1 + 2.0**-50)
+    for i in np.flatnonzero(found.bends[1:-1] & ~differs):
+        differs[i] = _bends_exactly(found, int(i) + 1)
+    keep = np.concatenate([[True], found.bends[1:-1] & differs, [True]])
+    num = int(keep.sum()) - 1
+    return Pieces(x[keep], y[keep], slopes[keep[:-1]], num, len(x) - 1, PiecesResult.exact)
+
+
+def _bends_exactly(found: Enumeration, i: int) -> bool:
+    """Say whether the slope changes at vertex `i`, known exactly with its neighbours."""
+    three = slice(i - 1, i + 2)
+    if found.x_error[three].any() or found.value_error[three].any():
+        raise AmbiguousError
+    (x0, x1, x2), (y0, y1, y2) = (map(Fraction, table[three]) for table in (found.x, found.value))
+    return (y1 - y0) * (x2 - x1) != (y2 - y1) * (x1 - x0)
 
 
 def _from_rational(kinks: Sequence[Fraction], values: Sequence[Fraction]) -> Pieces:
@@ -142,6 +162,7 @@ def _from_rational(kinks: Sequence[Fraction], values: Sequence[Fraction]) -> Pie
         np.array([_rounded(values[i]) for i in keep]),
         np.array([_rounded(slopes[i]) for i in starts]),
         len(starts),
+        len(slopes),
         PiecesResult.exact,
     )
 
