@@ -49,12 +49,12 @@ class Exact(AbstractCounter):
         layers, start, end = prepare(fn, interval, "Exact", "fn", level)
         try:
             found = enumerate_float64(layers, start, end, self.max_pieces)
-            above, doubt = found.value - float(level), found.value_error
+            above, doubt = found.h[:, 0] - float(level), found.h_error[:, 0]
             # Rounding keeps the sign of the difference, but may bring it over another doubt.
             if Fraction(float(level)) != level:
                 doubt = doubt + 2.0**-52 * abs(float(level))
             doubt = np.where(doubt == 0, 0, (doubt + 2.0**-52 * np.abs(above)) * (1 + 2.0**-50))
-            if np.any(undecided(np, above, doubt)):
+            if np.any(undecided(above, doubt)):
                 raise AmbiguousError
         except AmbiguousError:
             return Rational(max_pieces=self.max_pieces)(fn, interval, level)

@@ -9,7 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdepth.networks import AffineLayer
-from jaxdepth.piecewise._model import activated, affine, apart, exactly, kink, undecided
+from jaxdepth.piecewise._model import (
+    activated,
+    affine,
+    affine_exactly,
+    apart,
+    between,
+    kink,
+    kink_exactly,
+    undecided,
+)
 from jaxdepth.piecewise._rational import TooManyPiecesError
 
 
@@ -17,22 +26,22 @@ class AmbiguousError(Exception):
     """A sign or an order could not be told in float64."""
 
 
-class Enumeration(NamedTuple):
+class Vertices(NamedTuple):
     """The vertices of a network on an interval, ascending; between neighbours it is affine.
 
     Attributes:
-        x: shape (n + 1,).
-        value: the network there.
+        x: their places, shape (vertices,).
         x_error: bounds on the error of `x`, 0 where it is exact.
-        value_error: likewise of `value`.
-        bends: whether the network can have a kink there; where False it is proven to have none.
+        h: the hidden (in the end, the output) vector there, shape (vertices, units).
+        h_error: bounds on the error of `h`.
+        jumps: where the slope of a unit may jump, 1, and where it is proven not to, 0; or None.
     """
 
     x: np.ndarray
-    value: np.ndarray
     x_error: np.ndarray
-    value_error: np.ndarray
-    bends: np.ndarray
+    h: np.ndarray
+    h_error: np.ndarray
+    jumps: np.ndarray | None
 
 
 @np.errstate(all="ignore")  # what overflows has an infinite bound, and is left undecided
@@ -41,46 +50,59 @@ def enumerate_float64(
     start: Fraction,
     end: Fraction,
     max_pieces: int,
+    *,
     slopes: bool = False,
-) -> Enumeration:
+) -> Vertices:
     """Return the vertices of the network (ends included) and its values there.
 
-    `slopes` asks for `bends`, True everywhere otherwise.
+    Exactly known numbers are looked for only where a first pass without them fails. `slopes` asks
+    for `jumps`.
 
     Raises:
         AmbiguousError: float64 cannot settle a sign or an order.
         TooManyPiecesError: more than `max_pieces` intervals.
     """
     ends = np.array([_exact_float(start), _exact_float(end)])
-    rows, errors = np.stack([ends, ends], axis=1), np.zeros((2, 2))
-    # Whether the slope of each unit can jump at each vertex.
-    jumps = np.zeros((2, 1), np.float32) if slopes else None
-    for layer in layers:
-        W, b = np.asarray(layer.weight, np.float64), np.asarray(layer.bias, np.float64)
-        slope = np.float64(layer.negative_slope)
-        known = ~errors.any(axis=1)
-        exact = exactly(np, rows, errors, W, b) if known.any() else None
-        rows, errors = affine(np, rows, errors, W, b, exact)
-        if jumps is not None:
-            jumps = np.minimum(jumps @ (W.T != 0).astype(np.float32), 1)
+    known = [_plain(layer) for layer in layers]
+    try:
+        return _enumerate(known, ends, max_pieces, slopes, dyadic=False)
+    except AmbiguousError:
+        return _enumerate(known, ends, max_pieces, slopes, dyadic=True)
+
+
+def _plain(layer: AffineLayer) -> tuple[np.ndarray, np.ndarray, float]:
+    W, b = np.asarray(layer.weight, np.float64), np.asarray(layer.bias, np.float64)
+    return W, b, float(layer.negative_slope)
+
+
+def _enumerate(
+    layers: list[tuple[np.ndarray, np.ndarray, float]],
+    ends: np.ndarray,
+    max_pieces: int,
+    slopes: bool,
+    dyadic: bool,
+) -> Vertices:
+    zero = np.zeros((2, 1))
+    v = Vertices(ends, zero[:, 0], ends[:, None], zero, zero if slopes else None)
+    for W, b, slope in layers:
+        v = _through(v, W, b, dyadic)
         if slope == 1.0:
             continue
-        z = rows[:, 1:]
-        if undecided(np, z, errors[:, 1:]).any():
+        if undecided(v.h, v.h_error).any():
             raise AmbiguousError
-        place, new, e_new = _kinks(rows, errors)
-        if len(rows) + len(place) - 1 > max_pieces:
-            raise TooManyPiecesError
-        if len(place):
-            order = _merged(len(rows), place)
-            rows = np.concatenate([rows, new])[order]
-            errors = np.concatenate([errors, e_new])[order]
-        if jumps is not None:
-            jumps = np.insert(jumps, place, 0, axis=0)
-            jumps = _passed(rows[:, 1:], jumps, slope)
-        rows, errors = activated(np, rows, errors, slope)
-    bends = np.ones(len(rows), bool) if jumps is None else jumps[:, 0] > 0
-    return Enumeration(rows[:, 0], rows[:, 1], errors[:, 0], errors[:, 1], bends)
+        v = _split(v, max_pieces, dyadic)
+        jumps = None if v.jumps is None else _passed(v.h, v.jumps, slope)
+        v = Vertices(v.x, v.x_error, *activated(np, v.h, v.h_error, slope), jumps)
+    return v
+
+
+def _through(v: Vertices, W: np.ndarray, b: np.ndarray, dyadic: bool) -> Vertices:
+    z, e = affine(v.h, v.h_error, W, b)
+    if dyadic:
+        known = np.flatnonzero(~v.h_error.any(axis=1))
+        e[known] = np.where(affine_exactly(np, v.h[known], W, b), 0, e[known])
+    jumps = None if v.jumps is None else np.minimum(v.jumps @ (W.T != 0), 1.0)
+    return Vertices(v.x, v.x_error, z, e, jumps)
 
 
 def _exact_float(number: Fraction) -> float:
@@ -89,34 +111,54 @@ def _exact_float(number: Fraction) -> float:
     return float(number)
 
 
-def _kinks(rows: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a row wherever a unit changes sign between neighbours, and where it is to stand."""
-    above, below = rows[:, 1:] > 0, rows[:, 1:] < 0
+def _split(v: Vertices, max_pieces: int, dyadic: bool) -> Vertices:
+    """Insert a vertex wherever a unit changes sign between neighbours."""
+    above, below = v.h > 0, v.h < 0
     left, unit = np.nonzero((above[:-1] & below[1:]) | (below[:-1] & above[1:]))
+    if not len(left):
+        return v
     right = left + 1
-    known = not errors.all()  # an end with an exact row at least: look for more of them
-    t, e_t, new, e_new = kink(
-        np, rows[left], rows[right], errors[left], errors[right], unit + 1, known
-    )
+    h_l, h_r, e = v.h[left], v.h[right], np.maximum(v.h_error[left], v.h_error[right])
+    own = (np.arange(len(unit)), unit)
+    t, e_t = kink(h_l[own], h_r[own], e[own])
+    h, e = between(h_l, h_r, e, t[:, None], e_t[:, None])
+    h[own], e[own] = 0, 0
+    e_x = np.maximum(v.x_error[left], v.x_error[right])
+    x, e_x = between(v.x[left], v.x[right], e_x, t, e_t)
+    if dyadic:
+        table = np.column_stack([v.x, v.h])
+        known = ~(v.h_error.any(axis=1) | (v.x_error > 0))
+        exact = known[left] & known[right]
+        exact &= kink_exactly(np, table[left], table[right], h_l[own], h_r[own], t)
+        e[exact], e_x[exact], e_t[exact] = 0, 0, 0
     order = np.lexsort((t, right))
-    place, t, e_t = right[order], t[order], e_t[order]
-    different, same = apart(np, t, e_t)
+    place = right[order]
+    different, same = apart(t[order], e_t[order])
     neighbours = place[1:] == place[:-1]
     if np.any(neighbours & ~(different | same)):
         raise AmbiguousError
-    once = np.flatnonzero(np.append(True, ~(neighbours & same)))[: len(place)]
-    order = order[once]
-    return place[once], new[order], e_new[order]
+    once = np.append(True, ~(neighbours & same))
+    order, place = order[once], place[once]
+    if len(v.x) + len(place) - 1 > max_pieces:
+        raise TooManyPiecesError
+    new = Vertices(x, e_x, h, e, None if v.jumps is None else np.zeros_like(h))
+    merged = _merged(len(v.x), place, order)
+    return Vertices(
+        *(
+            None if a is None else np.concatenate([a, b])[merged]
+            for a, b in zip(v, new, strict=True)
+        )
+    )
 
 
-def _merged(old: int, place: np.ndarray) -> np.ndarray:
-    """Return the order of `old` rows followed by new ones, each to stand before row `place`."""
-    order = np.empty(old + len(place), np.int64)
-    fresh = np.zeros(len(order), bool)
+def _merged(old: int, place: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the order of `old` rows and the new ones after them, these to stand before `place`."""
+    merged = np.empty(old + len(place), np.int64)
+    fresh = np.zeros(len(merged), bool)
     fresh[place + np.arange(len(place))] = True
-    order[fresh] = np.arange(old, len(order))
-    order[~fresh] = np.arange(old)
-    return order
+    merged[fresh] = old + order
+    merged[~fresh] = np.arange(old)
+    return merged
 
 
 def _passed(z: np.ndarray, jumps: np.ndarray, slope: np.float64) -> np.ndarray:
@@ -128,4 +170,4 @@ def _passed(z: np.ndarray, jumps: np.ndarray, slope: np.float64) -> np.ndarray:
     zero = np.pad(z == 0, ((1, 1), (0, 0)), constant_values=True)
     alone = ~(zero[:-2] & zero[2:])
     passing = np.where(z > 0, jumps > 0, (z < 0) & (jumps > 0) & (slope != 0))
-    return (passing | ((z == 0) & alone)).astype(np.float32)
+    return (passing | ((z == 0) & alone)).astype(float)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from jaxdepth._misc import check_finite, check_integer, check_interval, is_traced, refuse
 from jaxdepth.networks import AffineLayer
 from jaxdepth.networks._affine import listed
-from jaxdepth.piecewise._float64 import AmbiguousError, Enumeration, enumerate_float64
+from jaxdepth.piecewise._float64 import AmbiguousError, Vertices, enumerate_float64
 from jaxdepth.piecewise._model import UNIT
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
@@ -92,7 +92,7 @@ def pieces(
     try:
         if method == "float64":
             try:
-                return _from_float64(enumerate_float64(layers, start, end, max_pieces, True))
+                return _from_float64(enumerate_float64(layers, start, end, max_pieces, slopes=True))
             except AmbiguousError:
                 pass
         return _from_rational(*enumerate_rational(layers, start, end, max_pieces))
@@ -111,6 +111,8 @@ def prepare(
             "and grad, or count by `Grid` inside them."
         )
     start, end = (Fraction(edge) for edge in check_interval(interval))
+    # NumPy's arrays are cheaper to slice than JAX's, and concrete under any transformation.
+    net = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, net)
     with jax.ensure_compile_time_eval():
         layers = listed(net, argument)
     sizes = [layer.weight.shape[::-1] for layer in layers]
@@ -125,29 +127,30 @@ def prepare(
     return layers, start, end
 
 
-def _from_float64(found: Enumeration) -> Pieces:
-    x, y = found.x, found.value
+def _from_float64(found: Vertices) -> Pieces:
+    x, y, y_error = found.x, found.h[:, 0], found.h_error[:, 0]
+    bends = found.jumps[1:-1, 0] > 0
     run, rise = np.diff(x), np.diff(y)
     e_run = found.x_error[1:] + found.x_error[:-1] + UNIT * run
     if not np.all(run > e_run * (1 + 2.0**-50)):
         raise AmbiguousError
     slopes = rise / run
-    e_rise = found.value_error[1:] + found.value_error[:-1] + UNIT * np.abs(rise)
+    e_rise = y_error[1:] + y_error[:-1] + UNIT * np.abs(rise)
     doubt = (e_rise + np.abs(slopes) * e_run) / (run - e_run) + 4 * UNIT * np.abs(slopes)
     differs = np.abs(np.diff(slopes)) > (doubt[1:] + doubt[:-1]) * (1 + 2.0**-50)
-    for i in np.flatnonzero(found.bends[1:-1] & ~differs):
+    for i in np.flatnonzero(bends & ~differs):
         differs[i] = _bends_exactly(found, int(i) + 1)
-    keep = np.concatenate([[True], found.bends[1:-1] & differs, [True]])
+    keep = np.concatenate([[True], bends & differs, [True]])
     num = int(keep.sum()) - 1
     return Pieces(x[keep], y[keep], slopes[keep[:-1]], num, len(x) - 1, PiecesResult.exact)
 
 
-def _bends_exactly(found: Enumeration, i: int) -> bool:
+def _bends_exactly(found: Vertices, i: int) -> bool:
     """Say whether the slope changes at vertex `i`, known exactly with its neighbours."""
     three = slice(i - 1, i + 2)
-    if found.x_error[three].any() or found.value_error[three].any():
+    if found.x_error[three].any() or found.h_error[three].any():
         raise AmbiguousError
-    (x0, x1, x2), (y0, y1, y2) = (map(Fraction, table[three]) for table in (found.x, found.value))
+    (x0, x1, x2), (y0, y1, y2) = (map(Fraction, table[three]) for table in (found.x, found.h[:, 0]))
     return (y1 - y0) * (x2 - x1) != (y2 - y1) * (x1 - x0)
 
 
