@@ -68,7 +68,8 @@ def test_degrees_multiply_in_a_composition_add_in_a_product_and_at_most_survive_
 
 def test_the_cuts_of_a_sum_are_those_of_its_summands():
     """n steps at n places make n + 1 pieces, which is attained; n at one place make 2."""
-    apart = np.sum(GRID > np.array([[-0.5], [0.1], [0.7]]), axis=0)
+    places = np.array([[-0.5], [0.1], [0.7]])
+    apart = np.sum(places < GRID, axis=0)
     together = 3 * (GRID > 0.1)
     bound = piecewise_poly_sum(*[(2, 0)] * 3)
     assert runs(apart) == bound.t == 4

@@ -3,6 +3,8 @@
 from jaxdepth.networks._affine import AffineLayer as AffineLayer, affine_layers as affine_layers
 from jaxdepth.networks._deep_linear import DeepLinear as DeepLinear
 from jaxdepth.networks._mlp import MLP as MLP
+from jaxdepth.networks._polynomial import polynomial as polynomial
 from jaxdepth.networks._radial import RadialNetwork as RadialNetwork
 from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth
 from jaxdepth.networks._shallow import ThreeLayer as ThreeLayer, TwoLayer as TwoLayer
+from jaxdepth.networks._square import product as product, square as square
