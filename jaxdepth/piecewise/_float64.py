@@ -161,7 +161,7 @@ def _merged(old: int, place: np.ndarray, order: np.ndarray) -> np.ndarray:
     return merged
 
 
-def _passed(z: np.ndarray, jumps: np.ndarray, slope: np.float64) -> np.ndarray:
+def _passed(z: np.ndarray, jumps: np.ndarray, slope: float) -> np.ndarray:
     """Say which slopes can jump after the activation.
 
     All that could where z > 0 (where z < 0 only with a slope to let it by), and where the unit is
