@@ -8,6 +8,7 @@ from jaxdepth.bounds._eldan_shamir import (
     eldan_shamir16_width as eldan_shamir16_width,
     universal_units as universal_units,
 )
+from jaxdepth.bounds._periodic import periodic_growth as periodic_growth
 from jaxdepth.bounds._pieces import serra18_pieces_upper as serra18_pieces_upper
 from jaxdepth.bounds._polynomials import (
     PiecewisePoly as PiecewisePoly,

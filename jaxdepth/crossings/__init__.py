@@ -5,3 +5,9 @@ from jaxdepth.crossings._changes import changes as changes
 from jaxdepth.crossings._count import AbstractCounter as AbstractCounter, count as count
 from jaxdepth.crossings._exact import Exact as Exact, Rational as Rational
 from jaxdepth.crossings._grid import Grid as Grid
+from jaxdepth.crossings._growth import (
+    GrowthRate as GrowthRate,
+    GrowthResult as GrowthResult,
+    growth_rate as growth_rate,
+)
+from jaxdepth.crossings._symbolic import Symbolic as Symbolic, count_iterates as count_iterates

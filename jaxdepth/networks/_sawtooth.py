@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdepth._misc import RealLike, check_integer, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._dots import ConnectTheDots
+from jaxdepth.networks._scalar import as_float
 
 
 def _triangle(z: Float[Array, ""], teeth: int) -> Float[Array, ""]:
@@ -76,8 +80,7 @@ class Sawtooth(eqx.Module):
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number; the dtype follows `x`."""
-        x = jnp.asarray(x)
-        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
+        x = as_float(x)
         if self.max_depth is None:
             # A concrete depth makes a loop of known length, which reverse mode can walk back.
             depth = self.depth if is_traced(self.depth) else int(self.depth)
@@ -92,17 +95,26 @@ class Sawtooth(eqx.Module):
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the 2·depth ReLU layers, in float64; the depth must be concrete."""
-        if is_traced(self.depth):
-            refuse(
-                "depth", "concrete to list affine layers", self.depth, "Call outside jit and vmap."
-            )
+        depth = self._concrete_depth("to list affine layers")
         pieces = 2 * self.teeth
         offsets = np.arange(pieces) / pieces
         turns = 2.0 * pieces * (-1.0) ** np.arange(pieces)
         turns[0] = pieces
         first = affine_layer(np.ones((pieces, 1)), -offsets, 0.0)
         second = affine_layer(turns[None, :], np.zeros(1), 0.0)
-        return (first, second) * int(self.depth)
+        return (first, second) * depth
+
+    def factors(self) -> tuple[tuple[ConnectTheDots, int], ...]:
+        """Return the triangle, its breakpoints j/(2s) unrounded, and the depth, concrete."""
+        pieces = 2 * self.teeth
+        nodes = [Fraction(j, pieces) for j in range(pieces + 1)]
+        triangle = ConnectTheDots(nodes, [j % 2 for j in range(pieces + 1)])
+        return ((triangle, self._concrete_depth("to list factors")),)
+
+    def _concrete_depth(self, purpose: str) -> int:
+        if is_traced(self.depth):
+            refuse("depth", f"concrete {purpose}", self.depth, "Call outside jit and vmap.")
+        return int(self.depth)
 
     def resolves(
         self,

@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import is_real, refuse
+from jaxdepth._misc import RealLike, is_real, refuse
 
 Scalar = Callable[[Float[Array, ""]], Float[Array, ""]]
+
+
+def as_float(x: RealLike) -> Float[Array, ""]:
+    """Return a float array of no axes: floats as they are, integers in the default float."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.result_type(float))
 
 
 def scalar_function(fn: Any, dtype: Any) -> Scalar:
