@@ -138,7 +138,7 @@ def samples(config: Config) -> tuple[np.ndarray, np.ndarray]:
     # m^k(i/2^(K+1)) is the distance of i to the nearest multiple of 2^(K+2−k), over half of that.
     away = index % fold[:, None]
     values = np.minimum(away, fold[:, None] - away) / (fold[:, None] // 2)
-    return (index / last).astype(np.float32), values.astype(np.float32)
+    return index / last, values
 
 
 def initial(k: Array, planted: Array, config: Config, *, key: PRNGKeyArray) -> MLP:
