@@ -10,4 +10,10 @@ from jaxdepth.crossings._growth import (
     GrowthResult as GrowthResult,
     growth_rate as growth_rate,
 )
+from jaxdepth.crossings._lemma import (
+    ShallowClassifier as ShallowClassifier,
+    best_shallow as best_shallow,
+    min_disagreement as min_disagreement,
+)
+from jaxdepth.crossings._soft import soft_count as soft_count
 from jaxdepth.crossings._symbolic import Symbolic as Symbolic, count_iterates as count_iterates

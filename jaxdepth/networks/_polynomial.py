@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxdepth._misc import RealLike, check_finite, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._scalar import as_float
 from jaxdepth.networks._square import (
     HALVES,
     SUM_AND_DIFFERENCE,
@@ -95,10 +96,9 @@ class Polynomial(eqx.Module):
         return max(self.coefficients.shape[0] - 2, 0)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
-        """Evaluate at one real number, in the precision of the coefficients."""
+        """Evaluate at one real number, in the dtype of the coefficients."""
         c = self.coefficients
-        x = jnp.asarray(x)
-        x = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(c.dtype)
+        x = as_float(x)
         total = c[0] + c[1] * x if c.shape[0] > 1 else c[0] + 0 * x
         x = jax.nn.relu(x)
 

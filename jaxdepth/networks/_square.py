@@ -25,6 +25,7 @@ from jaxtyping import Array, Float
 
 from jaxdepth._misc import RealLike, check_integer, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._scalar import as_float
 
 
 def square(m: int) -> Square:
@@ -102,9 +103,7 @@ class Square(eqx.Module):
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number; the dtype follows `x`."""
-        x = jnp.asarray(x)
-        real = jnp.issubdtype(x.dtype, jnp.floating)
-        return interpolate_square(x if real else x.astype(jnp.result_type(float)), self.m)
+        return interpolate_square(as_float(x), self.m)
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the m + 1 layers, in float64; every weight is a dyadic number."""
