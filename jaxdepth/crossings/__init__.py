@@ -1,6 +1,7 @@
 """The crossing number Cr(f): `count(fn, method)` says how often f crosses a level."""
 
 from jaxdepth.crossings._answer import CountResult as CountResult, CrossingCount as CrossingCount
+from jaxdepth.crossings._certified import Certified as Certified
 from jaxdepth.crossings._changes import changes as changes
 from jaxdepth.crossings._count import AbstractCounter as AbstractCounter, count as count
 from jaxdepth.crossings._exact import Exact as Exact, Rational as Rational

@@ -1,0 +1,434 @@
+import functools
+import math
+import os
+from fractions import Fraction
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from jaxdepth._misc import as_float64
+from jaxdepth.crossings import Certified, CountResult, Exact, Grid, count
+from jaxdepth.crossings._enclosures import ENCLOSURES, KAPPA, piecewise_linear
+from jaxdepth.crossings._intervals import enclose
+from jaxdepth.crossings._steps import steps
+from jaxdepth.networks import (
+    MLP,
+    AffineLayer,
+    Composition,
+    Iterated,
+    Sawtooth,
+    ThreeLayer,
+    TwoLayer,
+)
+from jaxdepth.piecewise import on_line
+
+once = pytest.mark.skipif(
+    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
+)
+mp = mpmath.mp.clone()
+mp.dps = 40
+
+
+def gelu(x):
+    return x * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3))) / 2
+
+
+# The same functions by another route, and their derivatives by yet another: differentiation.
+MATHEMATICAL = {
+    "tanh": mp.tanh,
+    "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
+    "softplus": lambda x: mp.log1p(mp.exp(x)),
+    "silu": lambda x: x / (1 + mp.exp(-x)),
+    "gelu": gelu,
+    "gelu_erf": lambda x: x * mp.ncdf(x),
+    "sin": mp.sin,
+    "cos": mp.cos,
+    "rbf": lambda x: mp.exp(-(x**2)),
+}
+
+
+def derivative(function, x):
+    """f′ by a central difference: off by h²f‴/6 + 10⁻⁸⁰/h, h = 10⁻²⁵."""
+    with mp.workdps(80):
+        h = mp.mpf(10) ** -25
+        return (function(x + h) - function(x - h)) / (2 * h)
+
+
+def arguments(generator, size):
+    """Dense where the functions bend, with reduction's borders, tails, giants and dwarfs."""
+    borders = np.log(2) * (np.arange(-12, 12) + 0.5)
+    special = [0.0, -0.0, 1e-300, -1e-300, 5e-324, 1e-9, 345.0, -345.0, 689.9, -691.0, 8.5, -8.5]
+    bulk = generator.uniform(-4, 4, size), generator.normal(size=size) * 30
+    return np.concatenate([*bulk, borders, np.arange(-36, 36) / 8.0 + 1e-12, special])
+
+
+@once
+@pytest.mark.parametrize("name", ENCLOSURES)
+def test_an_activation_and_its_slope_keep_to_their_error_bounds(name, x64):
+    sigma, function = ENCLOSURES[name], MATHEMATICAL[name]
+    x = arguments(np.random.default_rng(0), 60)
+    if sigma.period is None:
+        x = np.concatenate([x, [-1e9, 1e9, -1e5, 1e5]])
+    else:
+        x = np.concatenate([x, [-1048576.0, 1048575.9]])
+    value = [function(mp.mpf(number)) for number in x.tolist()]
+    slope = [derivative(function, mp.mpf(number)) for number in x.tolist()]
+    for point, array in ((sigma.point, x), (jax.jit(sigma.point), jnp.asarray(x))):  # XLA fuses
+        off, tilted = (
+            np.array(
+                [float(exact - mp.mpf(v)) for exact, v in zip(truth, got.tolist(), strict=True)]
+            )
+            for truth, got in zip((value, slope), point(array), strict=True)
+        )
+        # An eighth of the bound is never reached: its proof gives room away on purpose.
+        assert np.all(np.abs(off) <= KAPPA / 8 * (1 + np.abs(x)))
+        assert np.all(np.abs(tilted) <= KAPPA / 8)
+
+
+@once
+def test_every_extremum_in_the_table_is_one():
+    for name, sigma in ENCLOSURES.items():
+        function = MATHEMATICAL[name]
+        for place, value in sigma.extrema:
+            assert abs(mp.findroot(lambda x, f=function: mp.diff(f, x), place) - place) < 1e-15
+            assert abs(function(mp.mpf(place)) - value) < 1e-15
+        for place, slope in sigma.slope_extrema:
+            bend = mp.findroot(lambda x, f=function: mp.diff(f, x, 2), mp.mpf(place))
+            assert abs(bend - place) < 1e-15
+            assert abs(mp.diff(function, bend) - slope) < 1e-15
+        steepest = max([abs(slope) for _, slope in sigma.slope_extrema], default=1.0)
+        assert steepest <= sigma.lipschitz <= 1.03 * max(steepest, 0.25)
+
+
+@once
+@pytest.mark.parametrize("name", [*ENCLOSURES, "leaky"])
+def test_ranges_over_intervals_hold_every_sample_and_are_not_idle(name):
+    sigma = piecewise_linear(0.01) if name == "leaky" else ENCLOSURES[name]
+    generator = np.random.default_rng(1)
+    middle = generator.normal(size=2000) * 10.0 ** generator.integers(-2, 3, 2000)
+    width = 10.0 ** generator.uniform(-12, 1.5, 2000)
+    low, high = middle - width, middle + width
+    for index, extrema in ((0, sigma.extrema), (1, sigma.slope_extrema)):
+        at = [sigma.point(end)[index] for end in (low, high)]
+        least, greatest = sigma.span(low, high, at, extrema)
+        inside = low + (high - low) * np.linspace(0, 1, 101)[:, None]
+        samples = sigma.point(inside)[index]
+        doubt = KAPPA * (1 + np.maximum(np.abs(low), np.abs(high)))
+        assert np.all(least - doubt <= samples.min(axis=0))
+        assert np.all(samples.max(axis=0) <= greatest + doubt)
+        # Samples are spaced width/50 apart; what lies between is a slope's worth.
+        room = sigma.lipschitz * width / 25 if index == 0 else 4 * width / 25
+        narrow = width < 1
+        assert np.all((samples.max(axis=0) - least >= -doubt)[narrow])
+        assert np.all((greatest - samples.max(axis=0) <= room + 2 * doubt)[narrow])
+        assert np.all((samples.min(axis=0) - least <= room + 2 * doubt)[narrow])
+
+
+def evaluated(net, x):
+    """The steps of a network at a float x, in 40 digits."""
+    h = [mp.mpf(x)]
+    for step in net:
+        if hasattr(step, "weight"):
+            rows = zip(step.weight.tolist(), step.bias.tolist(), strict=True)
+            h = [mp.fdot(row, h) + offset for row, offset in rows]
+        else:
+            h = [MATHEMATICAL[step.name](unit) for unit in h]
+    return h[0]
+
+
+def listed(net):
+    return steps(as_float64(net), "net")
+
+
+@once
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "sin"])
+def test_boxes_hold_the_network_and_its_slope(activation):
+    net = listed(MLP((1, 5, 5, 1), activation=activation, weight_gain=9.0, key=jax.random.key(2)))
+    generator = np.random.default_rng(3)
+    a = generator.uniform(-3, 3, 8)
+    b = a + 10.0 ** generator.uniform(-9, 0, 8)
+    c = a + (b - a) * 0.4
+    found = enclose(net, a, b, c, 0.0, 0.0)
+    for box in range(8):
+        if not found.sound[box]:
+            continue
+        centre = evaluated(net, c[box])
+        assert abs(centre - found.centre[box, 0]) <= found.centre_radius[box, 0] < 1e-11
+        for x in np.linspace(a[box], b[box], 5):
+            assert found.low[box, 0] <= evaluated(net, x) <= found.high[box, 0]
+            slope = derivative(functools.partial(evaluated, net), mp.mpf(float(x)))
+            assert abs(slope - found.slope[box, 0]) <= found.slope_radius[box, 0] + 1e-20
+
+
+ELEMENTARY = {
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 0.5 + 0.5 * np.tanh(0.5 * x),
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "silu": lambda x: x * (0.5 + 0.5 * np.tanh(0.5 * x)),
+    "gelu": lambda x: 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+    "sin": np.sin,
+    "cos": np.cos,
+    "rbf": lambda x: np.exp(-(x**2)),
+}
+
+
+def refined_count(net, level, interval, points=2001):
+    """Count on a dense grid, refined wherever |f − level| is locally least."""
+    sigma = ELEMENTARY[net.activation]
+    weights = [np.asarray(each, np.float64) for each in (net.weight_in, *net.weights)]
+
+    def value(x):
+        h = x[None]
+        for weight, bias in zip(weights, np.asarray(net.biases, np.float64), strict=True):
+            h = sigma(weight @ h + bias[:, None])
+        return (np.asarray(net.weight_out, np.float64) @ h)[0] + float(net.bias_out[0]) - level
+
+    x = np.linspace(*interval, points)
+    size = np.abs(value(x))
+    dips = 1 + np.nonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:]))[0]
+    fine = [np.linspace(x[i - 1], x[i + 1], 101) for i in dips]
+    labels = value(np.unique(np.concatenate([x, *fine]))) >= 0
+    return int(np.count_nonzero(labels[1:] != labels[:-1])) + 1
+
+
+@pytest.mark.parametrize(
+    ("activation", "gain"),
+    [("tanh", 30.0), ("sigmoid", 400.0), ("softplus", 9.0), ("gelu", 9.0), ("silu", 9.0),
+     ("sin", 3.0), ("cos", 3.0), ("rbf", 9.0)],
+)  # fmt: skip
+def test_random_networks_are_counted_as_a_refined_grid_counts_them(activation, gain):
+    for seed in range(3):
+        key = jax.random.key(seed)
+        net = MLP((1, 12, 12, 1), activation=activation, weight_gain=gain, key=key)
+        for level in (-0.3, 0.15):
+            answer = count(net, Certified(), interval=(-3.0, 3.0), level=level)
+            assert answer.trusted is True
+            assert answer.result == CountResult.certified
+            grid = refined_count(net, level, (-3.0, 3.0))
+            assert answer.value == answer.lower == answer.upper == grid
+
+
+def layer(weight, bias):
+    return AffineLayer(np.array(weight, float), np.array(bias, float), np.array(1.0))
+
+
+def sequential(*parts):
+    """Linear maps given as (weight, bias), and activations between them."""
+
+    def linear(weight, bias):
+        weight, bias = np.array(weight, np.float64), np.array(bias, np.float64)
+        made = eqx.nn.Linear(*weight.shape[::-1], key=jax.random.key(0))
+        return eqx.tree_at(lambda made: (made.weight, made.bias), made, (weight, bias))
+
+    return eqx.nn.Sequential(
+        [linear(*part) if isinstance(part, tuple) else eqx.nn.Lambda(part) for part in parts]
+    )
+
+
+def bump(height):
+    """f(x) = height·e^{−x²}: its maximum is exactly `height`, at 0."""
+    return sequential(([[1]], [0]), lambda x: jnp.exp(-jnp.square(x)), ([[height]], [0]))
+
+
+def test_a_maximum_that_touches_the_level_is_never_certified():
+    for level, value in ((0.5 - 1e-9, 3), (0.5 + 1e-9, 1)):
+        answer = count(bump(0.5), Certified(), interval=(-1.0, 1.3), level=level)
+        assert (answer.value, answer.trusted) == (value, True)
+    answer = count(bump(0.5), Certified(), interval=(-1.0, 1.3), level=0.5)
+    assert answer.result == CountResult.not_certified
+    assert answer.trusted is False
+    assert answer.value == answer.lower == 1  # the truth, by the convention f ≥ level, is 3
+    assert answer.upper == math.inf
+
+
+def test_a_root_at_an_end_leaves_both_counts_possible():
+    net = sequential(([[1]], [0]), jnp.tanh, ([[1]], [0]))
+    answer = count(net, Certified(), interval=(0.0, 1.0), level=0.0)
+    assert answer.result == CountResult.not_certified
+    assert (answer.lower, answer.upper) == (1, 2)
+    inside = count(net, Certified(), interval=(-1.0, 1.0), level=0.0)
+    assert inside.value == 2  # the first cut falls on the root, the next does not
+
+
+def test_functions_that_stay_at_the_level_end_uncertified():
+    for weight in (0.0, 1e-300):
+        net = sequential(([[weight]], [0]), jnp.tanh, ([[1]], [0.5]))
+        answer = count(net, Certified(), level=0.5)
+        assert (answer.lower, answer.upper) == (1, math.inf if weight == 0 else 2)
+        assert answer.result == CountResult.not_certified
+        assert count(net, Certified(), level=0.25).value == 1
+
+
+def test_saturated_and_huge_networks_are_counted_or_given_up_but_never_wrong():
+    steep = sequential(([[1e9], [1e9]], [-3e8, -6e8]), jnp.tanh, ([[1, -1]], [0]))
+    assert count(steep, Certified(), level=0.5).value == 3  # a plateau of 2 on (0.3, 0.6)
+    flat = count(steep, Certified(), level=2.0)  # 2 is the supremum, met to within e^(−1e8)
+    assert flat.trusted is False
+    assert flat.lower <= 1 <= flat.upper
+    huge = sequential(([[1e200]], [-3e199]), jnp.tanh, ([[1e200]], [0]), jnp.tanh, ([[1]], [0]))
+    answer = count(huge, Certified(), level=0.5)
+    assert answer.lower <= 2 <= answer.upper
+    beyond = sequential(([[1e308]], [0]), jax.nn.silu, ([[1e308]], [0]))
+    assert count(beyond, Certified()).result == CountResult.not_certified
+
+
+def test_a_budget_of_boxes_is_kept_and_bounds_stay_true():
+    net = MLP((1, 16, 16, 1), activation="sin", weight_gain=9.0, key=jax.random.key(0))
+    whole = count(net, Certified(), interval=(-3.0, 3.0), level=0.0)
+    short = count(net, Certified(max_boxes=100), interval=(-3.0, 3.0), level=0.0)
+    assert whole.trusted
+    assert whole.value > 2
+    assert short.result == CountResult.not_certified
+    assert 1 <= short.lower <= whole.value <= short.upper
+
+
+def test_crossings_that_a_grid_misses_are_found():
+    narrow = sequential(([[1e4]], [-3217.0]), lambda x: jnp.exp(-jnp.square(x)), ([[1]], [0]))
+    assert int(count(narrow, Grid(1025)).value) == 1
+    assert count(narrow, Certified()).value == 3
+
+
+def test_float32_weights_are_counted_as_they_are_stored(x32):
+    net = sequential(([[1]], [0]), jnp.tanh, ([[1]], [0]))
+    third = np.float32(1 / 3)
+    net = eqx.tree_at(lambda net: net.layers[-1].bias, net, jnp.array([-third], jnp.float32))
+    root = float(mp.atanh(mp.mpf(float(third))))
+    for level, crossings in ((np.nextafter(root, 0) - 1e-12, 1), (root + 1e-12, 2)):
+        assert count(net, Certified(), interval=(0, level), level=0.0).value == crossings
+
+
+def test_levels_and_ends_beyond_float64_are_enclosed():
+    net = sequential(([[3]], [0]), jax.nn.softplus, ([[1]], [0]))
+    assert count(net, Certified(), interval=(Fraction(-1, 3), Fraction(1, 3)), level=1).value == 2
+    close = Fraction(float(mp.log(2))) + Fraction(1, 2**70)
+    assert count(net, Certified(), interval=(0, 1), level=close).trusted is False
+    assert count(net, Certified(), interval=(0, 1), level=Fraction(10**9, 7)).value == 1
+
+
+NETWORKS = {
+    "padded": lambda: MLP.padded(
+        (1, 9, 9, 9, 1), width=4, depth=2, activation="tanh", key=jax.random.key(1)
+    ),
+    "TwoLayer": lambda: TwoLayer(1, 8, activation="sigmoid", key=jax.random.key(1)),
+    "ThreeLayer": lambda: ThreeLayer(1, (8, 3), activation="gelu", key=jax.random.key(1)),
+    "eqx.nn.MLP": lambda: eqx.nn.MLP(
+        1, 1, 8, 2, activation=jax.nn.silu, key=jax.random.key(1)
+    ),
+    "Sequential": lambda: eqx.nn.Sequential(
+        [
+            eqx.nn.Linear(1, 5, key=jax.random.key(0)),
+            eqx.nn.Lambda(functools.partial(jax.nn.gelu, approximate=False)),
+            eqx.nn.Linear(5, 5, use_bias=False, key=jax.random.key(1)),
+            eqx.nn.Lambda(jax.nn.leaky_relu),
+            eqx.nn.Lambda(lambda x: jnp.sin(x)),
+            eqx.nn.Linear(5, 1, key=jax.random.key(2)),
+        ]
+    ),
+    "line": lambda: on_line(
+        MLP((3, 6, 2), activation="softplus", key=jax.random.key(1)),
+        jnp.array([0.1, -2.0, 1.0]),
+        jnp.array([1.0, 3.0, -0.7]),
+        output=1,
+    ),
+    "Composition": lambda: Composition(
+        [Iterated(Sawtooth(1), 2), MLP((1, 4, 1), activation="tanh", key=jax.random.key(1))]
+    ),
+}  # fmt: skip
+
+
+@once
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_of_the_library_is_read_as_it_computes(name):
+    net, x = NETWORKS[name](), jnp.array([-1.7, 0.3, 2.2])
+    found = enclose(listed(net), *3 * [np.asarray(x, np.float64)], 0.0, 0.0)
+    assert found.sound.all()
+    inputs = x if name in ("line", "Composition") else x[:, None]
+    value = np.asarray(jax.jit(jax.vmap(net))(inputs), np.float64).reshape(-1)
+    # The network itself rounds in the working precision, 1e-7 where that is float32.
+    chex.assert_trees_all_close(found.centre[:, 0], value, rtol=1e-5, atol=1e-5)
+
+
+def test_piecewise_linear_networks_agree_with_exact_counting():
+    for seed in range(3):
+        net = MLP((1, 8, 8, 1), key=jax.random.key(seed))
+        exact = count(net, Exact(), interval=(-3.0, 3.0), level=0.3)
+        assert count(net, Certified(), interval=(-3.0, 3.0), level=0.3).value == exact.value
+
+
+@once
+def test_a_traced_count_equals_the_eager_one(x64):
+    def make(key, depth):
+        return MLP.padded(
+            (1, 8, 8, 1), width=6, depth=depth, activation="gelu", weight_gain=16.0, key=key
+        )
+
+    def one(key, depth, level):
+        return count(make(key, depth), Certified(), interval=(-3, 3), level=level)
+
+    chex.clear_trace_counter()
+    traced = jax.jit(jax.vmap(chex.assert_max_traces(one, n=1), (0, 0, None)))
+    keys, depths = jax.random.split(jax.random.key(5), 6), jnp.array([1, 2, 1, 2, 1, 2])
+    for level in (0.1, -0.7):
+        answer = traced(keys, depths, jnp.array(level))
+        chex.assert_type(answer.value, jnp.int64)
+        eager = [one(key, int(depth), level) for key, depth in zip(keys, depths, strict=True)]
+        assert answer.value.tolist() == answer.upper.tolist() == [each.value for each in eager]
+        assert answer.trusted.all()
+
+
+@once
+def test_under_a_trace_touching_and_nan_are_told_and_gradients_pass(x64):
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def traced(height, level):
+        net = eqx.tree_at(lambda net: net.layers[-1].weight, bump(1.0), height.reshape(1, 1))
+        answer = count(net, Certified(), interval=(-1.0, 1.3), level=level)
+        return height**2 * answer.value.astype(float), answer
+
+    (_, answer), gradient = traced(jnp.array(0.5), 0.25)
+    assert int(answer.value) == int(answer.upper) == 3
+    assert float(gradient) == 2 * 0.5 * 3
+    (_, touching), _ = traced(jnp.array(0.5), 0.5)
+    assert bool(touching.result == CountResult.not_certified)
+    assert (int(touching.lower), int(touching.upper)) == (1, jnp.iinfo(jnp.int64).max)
+    (_, broken), _ = traced(jnp.array(jnp.nan), 0.5)
+    assert bool(broken.result == CountResult.not_finite)
+    assert not broken.trusted
+
+
+def test_a_trace_without_64_bit_is_refused_with_the_cure(x32):
+    net = MLP((1, 4, 1), activation="tanh", key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"`Certified` is exact and needs float64"):
+        eqx.filter_jit(lambda net: count(net, Certified(), level=0.0).value)(net)
+    # A concrete network inside a caller's trace is counted all the same.
+    alone = count(net, Certified(), level=0.0).value
+    assert float(jax.jit(lambda x: x * count(net, Certified(), level=0.0).value)(1.0)) == alone
+
+
+def test_what_cannot_be_certified_is_refused(untyped):
+    step = TwoLayer(1, 4, activation="step", key=jax.random.key(0))
+    with pytest.raises(ValueError, match=r"activations .*tanh.*; got 'step'. .* by `Grid`"):
+        count(step, Certified())
+    with pytest.raises(ValueError, match="`fn` must be a network of activations"):
+        count(eqx.nn.MLP(1, 1, 4, 1, activation=jnp.cbrt, key=jax.random.key(0)), Certified())
+    with pytest.raises(ValueError, match="`fn` must be a network of this library"):
+        count(jnp.sin, Certified())
+    with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
+        count(MLP((2, 3, 1), activation="tanh", key=jax.random.key(0)), Certified())
+    with pytest.raises(ValueError, match="`fn` must be layers whose shapes fit"):
+        count([layer([[1], [1]], [0, 0]), layer([[1]], [0])], Certified())
+    with pytest.raises(ValueError, match="`max_boxes` must be"):
+        Certified(max_boxes=0)
+    for bad in (np.nan, np.inf):
+        broken = sequential(([[bad]], [0]), jnp.tanh, ([[1]], [0]))
+        with pytest.raises(ValueError, match="`fn` must be finite"):
+            count(broken, Certified())
+    single = TwoLayer(1, 4, activation="tanh", key=jax.random.key(0))
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), single)
+    with pytest.raises(ValueError, match="`fn` must be one network"):
+        count(stacked, Certified())
