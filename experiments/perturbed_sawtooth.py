@@ -35,8 +35,8 @@ class Config:
     """
 
     depth: int = 8
-    sigmas: tuple[float, ...] = (1e-8, 1e-6, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-    draws: int = 60
+    sigmas: tuple[float, ...] = (1e-8, 1e-5, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+    draws: int = 40
     seed: int = 0
 
 
