@@ -12,8 +12,7 @@ import numpy as np
 
 from jaxdepth._misc import check_integer, check_interval, check_real
 from jaxdepth.crossings._symbolic import ascend
-from jaxdepth.crossings._tower import Envelope, Tower
-from jaxdepth.piecewise._line import RationalMap
+from jaxdepth.crossings._tower import Envelope, Factors, Tower
 
 Matrix = dict[int, dict[int, int]]  # interval -> how often the map takes it over which intervals
 
@@ -92,8 +91,8 @@ def growth_rate(
     max_nodes = check_integer("max_nodes", max_nodes, 1)
     iterates = check_integer("iterates", iterates, 1)
     interval, level = check_interval(interval), check_real("level", level)
-    tower, identity, maps = ascend(net, interval, level, max_nodes, "growth_rate", "net")
-    matrix, finite = _matrix(tower, set(identity), maps)
+    tower, identity, steps = ascend(net, interval, level, max_nodes, "growth_rate", "net")
+    matrix, finite = _matrix(tower, set(identity), steps)
     matrix = _between(matrix, {node for node in matrix if tower.changes({node: 1})})
     radii = [_radius(matrix, part) for part in _components(matrix)]
     lower, upper = (max((radius[i] for radius in radii), default=Fraction(0)) for i in (0, 1))
@@ -105,12 +104,12 @@ def growth_rate(
     return GrowthRate(min(rate, most), low, most, False, GrowthResult.bracketed)
 
 
-def _matrix(tower: Tower, start: set[int], maps: list[RationalMap]) -> tuple[Matrix, bool]:
+def _matrix(tower: Tower, start: set[int], steps: Factors) -> tuple[Matrix, bool]:
     """Return the rows of the intervals that are reached from `start`, and whether that is all."""
     matrix: Matrix = {}
     waiting, known, finite = list(start), set(start), True
     for node in waiting:  # which grows meanwhile
-        image = tower.climb({node: 1}, maps)
+        image = tower.climb({node: 1}, steps)
         if isinstance(image, Envelope):
             finite, image = False, {}
         matrix[node] = dict(image)
@@ -202,9 +201,9 @@ def _radius(matrix: Matrix, part: list[int]) -> tuple[Fraction, Fraction]:
 
 def _laps_rate(net: Any, interval: tuple[Any, Any], iterates: int) -> float:
     """Return (1/k) log of the branches of f^k; submultiplicative, so above the limit."""
-    tower, identity, maps = ascend(net, interval, 0, 2**16, "growth_rate", "net")
-    once = tower.climb(identity, maps)
-    many = tower.climb(once, maps * (iterates - 1))
+    tower, identity, steps = ascend(net, interval, 0, 2**16, "growth_rate", "net")
+    once = tower.climb(identity, steps)
+    many = tower.climb(once, [*steps] * (iterates - 1))
     if isinstance(once, Envelope) or isinstance(many, Envelope):
         return math.inf
     start, end = tower.intervals[0]

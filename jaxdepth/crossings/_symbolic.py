@@ -11,9 +11,9 @@ import equinox as eqx
 from jaxdepth._misc import check_integer, check_interval, check_real, is_traced
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
-from jaxdepth.crossings._tower import Branches, Envelope, Tower
+from jaxdepth.crossings._tower import Branches, Envelope, Factors, Tower
 from jaxdepth.networks import factors
-from jaxdepth.piecewise._line import RationalMap, rational_map
+from jaxdepth.piecewise._line import rational_map
 
 
 class Symbolic(AbstractCounter):
@@ -52,8 +52,8 @@ class Symbolic(AbstractCounter):
 
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         """Count; see `count`."""
-        tower, identity, maps = ascend(fn, interval, level, self.max_nodes, "Symbolic", "fn")
-        return _answer(tower, tower.climb(identity, maps))
+        tower, identity, steps = ascend(fn, interval, level, self.max_nodes, "Symbolic", "fn")
+        return _answer(tower, tower.climb(identity, steps))
 
 
 def count_iterates(
@@ -86,19 +86,19 @@ def count_iterates(
     """
     times, max_nodes = check_integer("times", times, 1), check_integer("max_nodes", max_nodes, 1)
     interval, level = check_interval(interval), check_real("level", level)
-    tower, identity, maps = ascend(net, interval, level, max_nodes, "count_iterates", "net")
+    tower, identity, steps = ascend(net, interval, level, max_nodes, "count_iterates", "net")
     branches: Branches | Envelope = identity
     answers = []
     for _ in range(times):
-        branches = tower.climb(branches, maps)
+        branches = tower.climb(branches, steps)
         answers.append(_answer(tower, branches))
     return answers
 
 
 def ascend(
     net: Any, interval: tuple[Any, Any], level: Any, max_nodes: int, verb: str, argument: str
-) -> tuple[Tower, Branches, list[RationalMap]]:
-    """Return a new tower, the identity's one branch, and the maps to climb it by, in order."""
+) -> tuple[Tower, Branches, Factors]:
+    """Return a new tower, the identity's one branch, and the factors to climb it by."""
     if is_traced(net, interval, level):
         raise ValueError(
             f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap "
@@ -106,9 +106,9 @@ def ascend(
         )
     listed = factors(net)
     exact = {id(each): rational_map(each, verb, argument) for each, _ in listed}
-    maps = [exact[id(each)] for each, times in listed for _ in range(times)]
+    steps = [(exact[id(each)], times) for each, times in listed]
     tower = Tower(Fraction(level), max_nodes)
-    return tower, tower.start(*map(Fraction, interval)), maps
+    return tower, tower.start(*map(Fraction, interval)), steps
 
 
 def _answer(tower: Tower, branches: Branches | Envelope) -> CrossingCount:

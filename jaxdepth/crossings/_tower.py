@@ -20,7 +20,7 @@ from __future__ import annotations
 import collections
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from jaxdepth.piecewise._line import RationalMap
 from jaxdepth.piecewise._rational import TooManyPiecesError
 
 Branches = dict[int, int]  # interval, by number -> how many branches cover it
+Factors = Sequence[tuple[RationalMap, int]]  # maps, and how often each is applied
 
 
 class Envelope(NamedTuple):
@@ -56,11 +57,9 @@ class Tower:
         """Return the graph of the identity on [low, high]: one branch."""
         return {self._numbered(low, high): 1}
 
-    def climb(
-        self, branches: Branches | Envelope, maps: Iterable[RationalMap]
-    ) -> Branches | Envelope:
-        """Compose with each of `maps` in turn; past the capacity, only bounds are kept."""
-        for each in maps:
+    def climb(self, branches: Branches | Envelope, factors: Factors) -> Branches | Envelope:
+        """Compose with the factors in turn; past the capacity, only bounds are kept."""
+        for each in itertools.chain.from_iterable(itertools.starmap(itertools.repeat, factors)):
             if not isinstance(branches, Envelope):
                 try:
                     branches = self._push(branches, each)
