@@ -61,7 +61,7 @@ QUICK = Config()
 FULL = Config(
     widths=(64, 64, 256, 32, 32, 32, 32, 32, 32),
     depths=(3, 8, 3, 1, 2, 4, 8, 16, 30),
-    draws=200,
+    draws=100,
 )
 INTERVALS = (1.0, 3.0)  # half-lengths; the reach is the third
 EDGES = np.linspace(-4.0, 4.0, 33)  # of the histogram

@@ -80,8 +80,8 @@ FULL = Config(
     theorem=(1, 2, 3, 4, 5),
     target_depth=4,
     nodes=(6, 12, 24, 48),
-    restarts=12,
-    steps=20_000,
+    restarts=8,
+    steps=10_000,
 )
 PICTURED = 12  # the K of the floors in the picture: Theorem 1.1's m^K at k = 2
 SHADES = {1: RED, 2: ORANGE, 3: PURPLE}  # of 1, 2 and 3 hidden layers
