@@ -50,6 +50,12 @@ class Config:
     learning_rate: float = 1e-2
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.max_depth < 2 or self.steps < 1 or self.restarts < 1 or not self.widths:
+            raise ValueError("`max_depth` must be at least 2, the other sizes at least 1.")
+        if any(width < 1 or width & (width - 1) for width in self.widths):
+            raise ValueError(f"`widths` must be powers of two; got {self.widths}.")
+
 
 QUICK = Config()
 FULL = Config(max_depth=13, widths=(1, 2, 4, 8, 16, 32, 64), restarts=20, steps=40_000)
