@@ -190,7 +190,7 @@ def _radius(matrix: Matrix, part: list[int]) -> tuple[Fraction, Fraction]:
     x = np.abs(vectors[:, np.argmax(values.real)]) + 2.0**-60
     for _ in range(8):  # A + 1 is aperiodic: smooths what rounding left
         x = dense @ x + x
-        x /= x.max()
+        x = x / np.max(x)
     exact_x = [Fraction(entry) for entry in x.tolist()]
     quotients = [
         sum(times * exact_x[j] for j, times in row.items()) / exact_x[i]
