@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Int
 
 
@@ -41,11 +42,12 @@ class CrossingCount(eqx.Module):
         trusted: True only when `value` is proven.
         result: a `CountResult`.
 
-    Traced methods return integer arrays (int32; int64 with 64-bit on), host methods Python ints.
+    Traced methods return integer arrays (int32; int64 with 64-bit on), host methods Python ints,
+    for a stack of concrete networks NumPy arrays.
     """
 
-    value: Int[Array, "*batch"] | int
-    lower: Int[Array, "*batch"] | int
-    upper: Int[Array, "*batch"] | int | float
-    trusted: Bool[Array, "*batch"] | bool
+    value: Int[Array | np.ndarray, "*batch"] | int
+    lower: Int[Array | np.ndarray, "*batch"] | int
+    upper: Int[Array | np.ndarray, "*batch"] | int | float
+    trusted: Bool[Array | np.ndarray, "*batch"] | bool
     result: Any

@@ -17,6 +17,7 @@ from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.crossings._intervals import enclose
 from jaxdepth.crossings._steps import Affine, Step, steps
 
+_IEEE = ("cpu", "gpu", "cuda", "rocm")  # devices whose float64 is IEEE's
 _HOST_BATCH = 512  # boxes at once: three enclosures of 64 units stay in a core's cache
 _TRACED_BATCH = 128
 _TRACED_STACK = 64 * _TRACED_BATCH  # depth first, a level of bisection leaves a batch behind
@@ -63,11 +64,11 @@ class Certified(AbstractCounter):
     max_boxes: int = eqx.field(static=True)
 
     def __init__(self, *, max_boxes: int = 2**16) -> None:
-        self.max_boxes = check_integer("max_boxes", max_boxes, 1)
+        self.max_boxes = check_integer("max_boxes", max_boxes, 1, 2**31 - 1)
 
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         """Count; see `count`."""
-        if is_traced(fn, interval, level) and jax.default_backend() not in ("cpu", "gpu"):
+        if is_traced(fn, interval, level) and jax.default_backend() not in _IEEE:
             refuse(
                 "method",
                 "another than `Certified` under a trace on this device",
@@ -139,12 +140,15 @@ def _whole(problem: _Problem, xp: Any) -> Any:
 
 
 def _refine(problem: _Problem, boxes: Any) -> _Refined:
-    """Settle each box, cut it where the label is proven, try to cut it elsewhere, or give it up."""
+    """Settle each box, cut it where the label is proven, try to cut it elsewhere, or give it up.
+
+    The first two tries of the whole interval prove the labels of its ends.
+    """
     xp = boxes.__array_namespace__()
     a, b, left, right, tries = boxes.T
-    c = xp.clip(a + (b - a) * xp.take(xp.asarray(_CUTS), tries.astype(np.int32), mode="clip"), a, b)
     at_start, at_end = tries == 0.0, tries == 1.0
-    c = xp.where(at_end, b, c)
+    cut = xp.take(xp.asarray(_CUTS), tries.astype(np.int32), mode="clip")
+    c = xp.where(at_end, b, xp.clip(a + (b - a) * cut, a, b))
     radius = xp.where(at_start, problem.start[1], xp.where(at_end, problem.end[1], 0.0))
     jets = enclose(problem.steps, a, b, c, radius[:, None], problem.flushed)
     centre, doubt = jets.centre[:, 0], (jets.centre_radius[:, 0] + problem.doubt) * (1 + 2.0**-50)

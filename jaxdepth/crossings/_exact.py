@@ -1,51 +1,114 @@
-"""Exact counting of one piecewise linear network, on the host."""
+"""Exact counting of piecewise linear networks: one on the host, a stack in one compiled program."""
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
+import jax
 import numpy as np
 
-from jaxdepth._misc import check_integer
-from jaxdepth.crossings._answer import CountResult, CrossingCount
+from jaxdepth._misc import check_integer, in_float64, is_traced, require_x64
+from jaxdepth.crossings._answer import CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
+from jaxdepth.crossings._exact_traced import count_traced
+from jaxdepth.crossings._rational import Rational, overflowed, proven
 from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
 from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._pieces import prepare
-from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
+from jaxdepth.piecewise._rational import TooManyPiecesError
+from jaxdepth.piecewise._stack import member, stack_size
+
+_SAMPLED = 8  # networks of a stack that are enumerated on the host, to learn what room they need
+_SIZES = sorted(m * 2**k for k in range(2, 60) for m in (2, 3))
 
 
 class Exact(AbstractCounter):
-    """Count a piecewise linear network exactly: float64 under a rigorous bound, rationals in doubt.
+    """Count piecewise linear networks exactly: float64 under a rigorous bound, rationals in doubt.
 
     The count is of the stored weights, whatever their precision. Every kink is enumerated with a
-    bound on its rounding error; a sign that the bound does not settle (a touching maximum,
-    coincident kinks, zero biases) sends the network to `Rational`. Returns Python ints. One
-    concrete network at a time; under jit or vmap use `Grid`. `level` and the ends of the interval
-    may be Fractions.
+    bound on its rounding error.
+      - One concrete network: Python ints. A sign that the bound does not settle (a touching
+        maximum, coincident kinks, zero biases) sends it to `Rational`, as the ends of the interval
+        and the level do where they are Fractions that no float64 holds.
+      - A stack of concrete networks (all arrays with a leading axis, as `eqx.filter_vmap` of a
+        constructor makes them): arrays, shape (networks,), from one compiled program; the few that
+        it leaves unsettled are counted one by one.
+      - Under a caller's jit, vmap or grad, with 64-bit on: integer arrays. What is not settled is
+        `unresolved`, `lower` and `upper` say between which bounds, and nothing else is tried.
 
     Attributes:
-        max_pieces: hold at most so many affine pieces; beyond, `result` says `overflow` and `upper`
-            is Serra et al.'s bound Π(n_i + 1) + 1 (math.inf where that has thousands of digits) and
-            `value` only the trivial lower bound 1.
+        max_pieces: hold at most so many affine pieces of one network; beyond, `result` says
+            `overflow` and `upper` is Serra et al.'s bound Π(n_i + 1) + 1 (math.inf where that has
+            thousands of digits) and `value` only the trivial lower bound 1.
+        capacity: in a compiled program, room for so many kinks of one layer; None is twice its
+            width and at least 64, more than random networks have. Beyond, `result` says `overflow`.
 
     Example:
+        >>> import equinox as eqx, jax
         >>> from jaxdepth.crossings import count
-        >>> from jaxdepth.networks import Sawtooth
+        >>> from jaxdepth.networks import MLP, Sawtooth
         >>> count(Sawtooth(6, teeth=3), Exact()).value
         46657
+        >>> keys = jax.random.split(jax.random.key(0), 3)
+        >>> nets = eqx.filter_vmap(lambda key: MLP((1, 8, 1), key=key))(keys)
+        >>> count(nets, Exact(), level=0.0).value.shape
+        (3,)
     """
 
     max_pieces: int = eqx.field(static=True)
+    capacity: int | None = eqx.field(static=True)
 
-    def __init__(self, *, max_pieces: int = 2**22) -> None:
+    def __init__(self, *, max_pieces: int = 2**22, capacity: int | None = None) -> None:
         self.max_pieces = check_integer("max_pieces", max_pieces, 1)
+        self.capacity = None if capacity is None else check_integer("capacity", capacity, 1)
 
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         """Count; see `count`."""
+        if is_traced(fn, interval, level):
+            require_x64("Exact")
+            return count_traced(fn, *interval, level, self.capacity, dyadic=True)
+        size = stack_size(fn, "fn")
+        if size is None:
+            return self._one(fn, interval, level)
+        if not all(Fraction(float(edge)) == edge for edge in (*interval, level)):
+            return _stacked([self._one(member(fn, i), interval, level) for i in range(size)])
+        edges = map(float, (*interval, level))
+        room = self.capacity or self._room(fn, size, interval)
+        found = in_float64("Exact", _count_stack, fn, *edges, room)
+        return self._settled(found, fn, interval, level)
+
+    def _room(self, fn: Any, size: int, interval: tuple[Any, Any]) -> tuple[int, ...] | None:
+        """Return room for the kinks of most networks of a stack, by a few of them.
+
+        Few sizes are in use, 2^k and 3·2^k, so that few programs are compiled.
+        """
+        most = []
+        for i in range(0, size, -(-size // _SAMPLED)):
+            layers, start, end = prepare(member(fn, i), interval, "Exact", "fn")
+            try:
+                most.append(enumerate_float64(layers, start, end, self.max_pieces).kinks)
+            except (AmbiguousError, TooManyPiecesError):
+                return None
+        wanted = (1.25 * max(kinks) + 4 for kinks in zip(*most, strict=True))
+        return tuple(next(n for n in _SIZES if n >= kinks) for kinks in wanted)
+
+    def _settled(
+        self, found: CrossingCount, fn: Any, interval: tuple[Any, Any], level: Any
+    ) -> CrossingCount:
+        """Count one by one the networks that the compiled program left open."""
+        open_ones = np.flatnonzero(~np.asarray(found.trusted)).tolist()
+        if not len(open_ones):
+            return found
+        all_of_them = [
+            jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(np.size(found.trusted))
+        ]
+        for i in open_ones:
+            all_of_them[i] = self._one(member(fn, i), interval, level)
+        return _stacked(all_of_them)
+
+    def _one(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         layers, start, end = prepare(fn, interval, "Exact", "fn", level)
         try:
             found = enumerate_float64(layers, start, end, self.max_pieces)
@@ -59,52 +122,29 @@ class Exact(AbstractCounter):
         except AmbiguousError:
             return Rational(max_pieces=self.max_pieces)(fn, interval, level)
         except TooManyPiecesError:
-            return _overflow(layers)
-        return _proven(above >= 0)
+            return overflowed(layers)
+        return proven(above >= 0)
 
 
-class Rational(AbstractCounter):
-    """Count a piecewise linear network in exact rational arithmetic: the referee.
+@eqx.filter_jit
+def _count_stack(
+    nets: Any, start: Any, end: Any, level: Any, room: tuple[int, ...] | int | None
+) -> CrossingCount:
+    def one(net: Any) -> CrossingCount:
+        return count_traced(net, start, end, level, room, dyadic=False)
 
-    The stored weights are dyadic numbers, and no operation rounds. Touching maxima, coincident
-    breakpoints, zero biases and duplicate neurons are all settled. Slower than `Exact`, which calls
-    it where it must. Returns Python ints; concrete networks only.
-
-    Attributes:
-        max_pieces: as for `Exact`.
-
-    Example:
-        >>> from jaxdepth.crossings import count
-        >>> from jaxdepth.networks import Sawtooth
-        >>> count(Sawtooth(4), Rational()).value
-        17
-    """
-
-    max_pieces: int = eqx.field(static=True)
-
-    def __init__(self, *, max_pieces: int = 2**22) -> None:
-        self.max_pieces = check_integer("max_pieces", max_pieces, 1)
-
-    def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
-        """Count; see `count`."""
-        layers, start, end = prepare(fn, interval, "Rational", "fn", level)
-        try:
-            _, values = enumerate_rational(layers, start, end, self.max_pieces)
-        except TooManyPiecesError:
-            return _overflow(layers)
-        threshold = Fraction(level)
-        return _proven(np.array([value >= threshold for value in values]))
+    return eqx.filter_vmap(one)(nets)
 
 
-def _proven(labels: np.ndarray) -> CrossingCount:
-    """Count from the labels at every kink: on an affine piece the label changes at most once."""
-    value = int(np.count_nonzero(labels[1:] != labels[:-1])) + 1
-    return CrossingCount(value, value, value, True, CountResult.exact)
-
-
-def _overflow(layers: Any) -> CrossingCount:
-    hidden = [layer.weight.shape[0] for layer in layers if float(layer.negative_slope) != 1.0]
-    bits = sum((width + 1).bit_length() for width in hidden)
-    # An integer of many thousand digits helps nobody, and Python refuses to print it.
-    upper = math.prod(width + 1 for width in hidden) + 1 if bits < 10_000 else math.inf
-    return CrossingCount(1, 1, upper, False, CountResult.overflow)
+def _stacked(answers: list[CrossingCount]) -> CrossingCount:
+    """Return one answer of arrays from one for each network."""
+    largest = np.iinfo(np.int64).max
+    value, lower, upper = (
+        np.array([min(int(number), largest) if number < largest else largest for number in column])
+        for column in zip(*((a.value, a.lower, a.upper) for a in answers), strict=True)
+    )
+    trusted = np.array([bool(a.trusted) for a in answers])
+    results = [a.result for a in answers]
+    return CrossingCount(
+        value, lower, upper, trusted, jax.tree.map(lambda *r: np.stack(r), *results)
+    )

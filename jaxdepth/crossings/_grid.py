@@ -8,11 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdepth._misc import check_integer, is_traced, refuse, working_dtype
 from jaxdepth.crossings._answer import CountResult, CrossingCount
+from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.networks._scalar import Scalar, scalar_function
 
@@ -94,7 +94,7 @@ def _count_on_grid(
         scalar = eqx.filter_closure_convert(scalar_function(fn, dtype), start.astype(dtype))
         arrays, static = eqx.partition(scalar, eqx.is_array)
         arrays, start, end, level = jax.lax.stop_gradient((arrays, start, end, level))
-        flips, finite = _one_by_one(
+        flips, finite = one_by_one(
             lambda arrays, start, end, level: _stream(
                 eqx.combine(arrays, static), start, end, level, dtype, num_points, chunk
             ),
@@ -142,35 +142,6 @@ def _stream(
     empty = (jnp.zeros((), integer), jnp.asarray(True), jnp.asarray(False))
     flips, finite, _ = jax.lax.fori_loop(0, blocks, block, empty)
     return flips, finite
-
-
-def _one_by_one(kernel: Any, together: int) -> Any:
-    """Give `kernel` a batching rule: a loop over the batch, `together` members at a time.
-
-    A loop over depth under the plain rule runs every member to the greatest depth and masks; in a
-    loop over the members each runs to its own.
-    """
-
-    @custom_vmap
-    def batched(*args: Any) -> Any:
-        return kernel(*args)
-
-    @batched.def_vmap
-    def rule(axis_size: int, in_batched: Any, *args: Any) -> tuple[Any, Any]:
-        del axis_size
-        flat, treedef = jax.tree.flatten(args)
-        mapped = jax.tree.leaves(in_batched)
-
-        def member(row: list[Array]) -> Any:
-            rows = iter(row)
-            whole = [next(rows) if own else leaf for own, leaf in zip(mapped, flat, strict=True)]
-            return batched(*jax.tree.unflatten(treedef, whole))
-
-        rows = [leaf for own, leaf in zip(mapped, flat, strict=True) if own]
-        out = jax.lax.map(member, rows, batch_size=None if together == 1 else together)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return batched
 
 
 def _resolution(

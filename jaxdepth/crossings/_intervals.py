@@ -2,7 +2,8 @@
 
 Three enclosures travel through the steps together: of h at a centre c, of h on the box, and of h′
 on the box. The mean value theorem ties them: h(x) ∈ h(c) + h′([a, b])·(x − c), so that the second
-is cut down by the other two wherever that helps, unit by unit.
+is cut down by the other two wherever that helps, unit by unit. (At a kink h′ stands for all slopes
+between the two sides': h is still the integral of its slope.)
 
 Rounding model: +, −, ×, ÷ in float64 err by at most u = 2^−53 relatively, plus 2^−1022 where
 subnormals are flushed; a product of n terms errs by at most γ_n·|a|·|b|, γ_n = nu/(1 − nu), in

@@ -155,13 +155,15 @@ def _chain(parts: Any, argument: str) -> list[Step]:
             continue
         if not found:
             refuse(argument, "a network whose first step is a linear layer", part)
-        found.append(_named(part, argument))
+        step = _named(part, argument)
+        if step.slope is None or step.slope != 1.0:
+            found.append(step)
     return found
 
 
 @functools.cache
 def _programs() -> dict[str, tuple]:
-    return {name: _program(function) for name, function in _KNOWN.items()}
+    return {name: _program(function, jnp.float64) for name, function in _KNOWN.items()}
 
 
 def _multilayer(net: MLP, argument: str) -> list[Step]:
@@ -189,12 +191,12 @@ def _multilayer(net: MLP, argument: str) -> list[Step]:
 
 
 def _named(activation: Any, argument: str) -> Activate:
-    """Recognise an activation by name, identity, or the program that it traces to."""
+    """Recognise an activation by name, identity, or the program that it traces to in float64."""
     if isinstance(activation, str):
         same = [name for name in _KNOWN if name == activation and name != "gelu_erf"]
     else:
         same = [name for name in _KNOWN if _KNOWN[name] is activation]
-        program = None if same else _program(activation)
+        program = None if same else _program(activation, jnp.float64)
         same = same or [name for name in _KNOWN if _programs()[name] == program]
     if not same:
         refuse(

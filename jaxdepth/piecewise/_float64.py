@@ -17,6 +17,7 @@ from jaxdepth.piecewise._model import (
     between,
     kink,
     kink_exactly,
+    passed,
     undecided,
 )
 from jaxdepth.piecewise._rational import TooManyPiecesError
@@ -35,6 +36,7 @@ class Vertices(NamedTuple):
         h: the hidden (in the end, the output) vector there, shape (vertices, units).
         h_error: bounds on the error of `h`.
         jumps: where the slope of a unit may jump, 1, and where it is proven not to, 0; or None.
+        kinks: how many vertices each layer brought.
     """
 
     x: np.ndarray
@@ -42,6 +44,7 @@ class Vertices(NamedTuple):
     h: np.ndarray
     h_error: np.ndarray
     jumps: np.ndarray | None
+    kinks: tuple[int, ...] = ()
 
 
 @np.errstate(all="ignore")  # what overflows has an infinite bound, and is left undecided
@@ -87,12 +90,14 @@ def _enumerate(
     for W, b, slope in layers:
         v = _through(v, W, b, dyadic)
         if slope == 1.0:
+            v = v._replace(kinks=(*v.kinks, 0))
             continue
         if undecided(v.h, v.h_error).any():
             raise AmbiguousError
         v = _split(v, max_pieces, dyadic)
-        jumps = None if v.jumps is None else _passed(v.h, v.jumps, slope)
-        v = Vertices(v.x, v.x_error, *activated(np, v.h, v.h_error, slope), jumps)
+        jumps = None if v.jumps is None else passed(np, v.h, v.jumps, slope)
+        h, e = activated(np, v.h, v.h_error, slope)
+        v = v._replace(h=h, h_error=e, jumps=jumps)
     return v
 
 
@@ -102,7 +107,7 @@ def _through(v: Vertices, W: np.ndarray, b: np.ndarray, dyadic: bool) -> Vertice
         known = np.flatnonzero(~v.h_error.any(axis=1))
         e[known] = np.where(affine_exactly(np, v.h[known], W, b), 0, e[known])
     jumps = None if v.jumps is None else np.minimum(v.jumps @ (W.T != 0), 1.0)
-    return Vertices(v.x, v.x_error, z, e, jumps)
+    return v._replace(h=z, h_error=e, jumps=jumps)
 
 
 def _exact_float(number: Fraction) -> float:
@@ -116,7 +121,7 @@ def _split(v: Vertices, max_pieces: int, dyadic: bool) -> Vertices:
     above, below = v.h > 0, v.h < 0
     left, unit = np.nonzero((above[:-1] & below[1:]) | (below[:-1] & above[1:]))
     if not len(left):
-        return v
+        return v._replace(kinks=(*v.kinks, 0))
     right = left + 1
     h_l, h_r, e = v.h[left], v.h[right], np.maximum(v.h_error[left], v.h_error[right])
     own = (np.arange(len(unit)), unit)
@@ -141,13 +146,17 @@ def _split(v: Vertices, max_pieces: int, dyadic: bool) -> Vertices:
     order, place = order[once], place[once]
     if len(v.x) + len(place) - 1 > max_pieces:
         raise TooManyPiecesError
-    new = Vertices(x, e_x, h, e, None if v.jumps is None else np.zeros_like(h))
     merged = _merged(len(v.x), place, order)
+    jumps = None
+    if v.jumps is not None:
+        jumps = np.concatenate([v.jumps, np.zeros_like(h)])[merged]
     return Vertices(
-        *(
-            None if a is None else np.concatenate([a, b])[merged]
-            for a, b in zip(v, new, strict=True)
-        )
+        np.concatenate([v.x, x])[merged],
+        np.concatenate([v.x_error, e_x])[merged],
+        np.concatenate([v.h, h])[merged],
+        np.concatenate([v.h_error, e])[merged],
+        jumps,
+        (*v.kinks, len(place)),
     )
 
 
@@ -159,15 +168,3 @@ def _merged(old: int, place: np.ndarray, order: np.ndarray) -> np.ndarray:
     merged[fresh] = old + order
     merged[~fresh] = np.arange(old)
     return merged
-
-
-def _passed(z: np.ndarray, jumps: np.ndarray, slope: float) -> np.ndarray:
-    """Say which slopes can jump after the activation.
-
-    All that could where z > 0 (where z < 0 only with a slope to let it by), and where the unit is
-    0, unless it is 0 on both sides as well.
-    """
-    zero = np.pad(z == 0, ((1, 1), (0, 0)), constant_values=True)
-    alone = ~(zero[:-2] & zero[2:])
-    passing = np.where(z > 0, jumps > 0, (z < 0) & (jumps > 0) & (slope != 0))
-    return (passing | ((z == 0) & alone)).astype(float)

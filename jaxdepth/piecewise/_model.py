@@ -4,11 +4,12 @@ A vertex is an end of the interval or the true kink ρ of some unit; it is kept 
 the hidden vector h(ρ). Between neighbouring vertices every unit of the layers so far is affine.
 Every number has a bound on its error, by the standard model fl(a ∘ b) = (a ∘ b)(1 + δ),
 |δ| ≤ u = 2⁻⁵³, with γₙ = nu/(1 − nu) for a sum of n terms in whatever order (Higham 2002, Sections
-2.2 and 3.1), fused or not; what underflows is worth less than the `_TINY` in every bound. A bound
+2.2 and 3.1), fused or not; what underflows is worth less than the `_tiny` in every bound. A bound
 of 0 says that the number is the true one: arithmetic on dyadic numbers of few bits does not round,
 and networks built from theory (a sawtooth) consist of nothing else.
 
-The functions here serve NumPy and JAX alike, `xp` being the one or the other.
+The functions here serve NumPy and JAX alike, `xp` being the one or the other where it matters.
+Bounds may be kept in float32, whose own rounding they then include: half the work, and as rigorous.
 """
 
 from __future__ import annotations
@@ -20,21 +21,34 @@ import jax.numpy as jnp
 import numpy as np
 
 UNIT = 2.0**-53
-_TINY = 2.0**-1000
 _EXPONENTS = 900  # numbers of exactly known bits are looked for between 2^±900 only
-_SLACK = 1 + 16 * UNIT  # for the rounding of the few operations that compute a bound
+
+
+def _as(e: Any, value: Any) -> Any:
+    """Return `value` in the dtype of the bounds `e`."""
+    return value if value.dtype == e.dtype else value.astype(e.dtype)
+
+
+def _tiny(dtype: Any) -> float:
+    """Return what every bound has at least: more than any sum of underflows is worth."""
+    return 2.0**-1000 if dtype == np.float64 else 2.0**-100
+
+
+def _slack(dtype: Any, terms: int = 0) -> float:
+    """Return a factor for the rounding of the few operations, or sums, that compute a bound."""
+    return 1 + (16 + 2 * terms) * float(np.finfo(dtype).eps)
 
 
 def affine(h: Any, e: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     """Return z = Wh + b at every vertex, shape (vertices, units), and the bounds on its error.
 
-    |fl(Wĥ + b) − (Wh + b)| ≤ |W|e + γ(|W||ĥ| + |b|), e the bound on ĥ; two terms more in γ pay for
-    the rounding of the bound itself.
+    |fl(Wĥ + b) − (Wh + b)| ≤ |W|e + γ(|W||ĥ| + |b|), e the bound on ĥ.
     """
-    terms = (weight.shape[1] + 4) * UNIT
-    gamma = terms / (1 - terms)
-    bound = (e + gamma * abs(h)) @ abs(weight).T + gamma * abs(bias)
-    return h @ weight.T + bias, bound * (1 + 2 * gamma) + _TINY
+    terms = (weight.shape[1] + 2) * UNIT
+    gamma, tiny = terms / (1 - terms), _tiny(e.dtype)
+    size = _as(e, abs(weight)) + np.finfo(e.dtype).tiny
+    bound = (e + _as(e, gamma * abs(h)) + tiny) @ size.T + _as(e, gamma * abs(bias)) + tiny
+    return h @ weight.T + bias, bound * _slack(e.dtype, weight.shape[1])
 
 
 def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
@@ -54,6 +68,7 @@ def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
 def undecided(values: Any, errors: Any) -> Any:
     """Mark the values whose sign the bound does not settle, and those near overflow or NaN."""
     size = abs(values)
+    errors = _as(values, errors)
     return ~(((size > errors) | (errors == 0)) & (size < 2.0**_EXPONENTS))
 
 
@@ -65,7 +80,7 @@ def kink(z_l: Any, z_r: Any, e: Any) -> tuple[Any, Any]:
     is at most e/(|ẑ_l| + |ẑ_r|) but for the rounding of t̂.
     """
     span = z_l - z_r
-    return z_l / span, (e / abs(span) + 4 * UNIT) * _SLACK
+    return z_l / span, (e / abs(span) + 4 * UNIT) * _slack(span.dtype)
 
 
 def between(left: Any, right: Any, e: Any, t: Any, e_t: Any) -> tuple[Any, Any]:
@@ -74,8 +89,8 @@ def between(left: Any, right: Any, e: Any, t: Any, e_t: Any) -> tuple[Any, Any]:
     It is wrong by at most e + |t̂ − τ||r̂ − l̂|, e bounding the errors of l̂ and r̂, but for rounding.
     """
     rise = right - left
-    bound = e + e_t * abs(rise) + 8 * UNIT * (abs(left) + abs(right))
-    return left + t * rise, bound * _SLACK + _TINY
+    bound = e + _as(e, e_t * abs(rise) + 8 * UNIT * (abs(left) + abs(right)))
+    return left + t * rise, bound * _slack(e.dtype) + _tiny(e.dtype)
 
 
 def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> Any:
@@ -91,7 +106,7 @@ def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> 
 
 def apart(t: Any, e_t: Any) -> tuple[Any, Any]:
     """Say of neighbours t₁ ≤ t₂ whether they are proven different, and whether proven equal."""
-    gap, doubt = t[1:] - t[:-1], (e_t[1:] + e_t[:-1]) * _SLACK
+    gap, doubt = t[1:] - t[:-1], (e_t[1:] + e_t[:-1]) * _slack(e_t.dtype)
     return gap > doubt, (gap == 0) & (doubt == 0)
 
 
@@ -100,8 +115,21 @@ def activated(xp: Any, z: Any, e: Any, slope: Any) -> tuple[Any, Any]:
     gain = xp.where(z > 0, 1.0, slope)
     rounds = xp.where((slope == 0) | (abs(slope) == 1), 0.0, 1.0)
     h = gain * z
-    bound = abs(gain) * e + (gain != 1) * rounds * (UNIT * abs(h) + _TINY)
-    return h, bound * (1 + rounds * 8 * UNIT)
+    rounding = (gain != 1) * rounds * (UNIT * abs(h) + _tiny(e.dtype))
+    bound = _as(e, abs(gain)) * e + _as(e, rounding)
+    return h, bound * _as(e, 1 + rounds * (_slack(e.dtype) - 1))
+
+
+def passed(xp: Any, z: Any, jumps: Any, slope: Any) -> Any:
+    """Say which slopes can jump after the activation, 1 or 0 in the dtype of `jumps`.
+
+    All that could where z > 0 (where z < 0 only with a slope to let it by), and where the unit is
+    0, unless it is 0 on both sides as well.
+    """
+    zero = xp.pad(z == 0, ((1, 1), (0, 0)), constant_values=True)
+    alone = (z == 0) & ~(zero[:-2] & zero[2:])
+    through = (z > 0) | ((z < 0) & (slope != 0))
+    return (alone | (through & (jumps > 0))).astype(jumps.dtype)
 
 
 def lowest_bit(xp: Any, values: Any) -> Any:

@@ -129,6 +129,7 @@ def prepare(
 
 def _from_float64(found: Vertices) -> Pieces:
     x, y, y_error = found.x, found.h[:, 0], found.h_error[:, 0]
+    assert found.jumps is not None
     bends = found.jumps[1:-1, 0] > 0
     run, rise = np.diff(x), np.diff(y)
     e_run = found.x_error[1:] + found.x_error[:-1] + UNIT * run

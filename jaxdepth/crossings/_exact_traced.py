@@ -1,0 +1,118 @@
+"""Exact counting within a compiled program."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdepth._misc import as_float64, is_traced, refuse
+from jaxdepth.crossings._answer import CountResult, CrossingCount
+from jaxdepth.crossings._batching import one_by_one
+from jaxdepth.networks import AffineLayer
+from jaxdepth.networks._affine import listed
+from jaxdepth.piecewise._model import undecided
+from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
+
+# Networks of a batch that go through a CPU's caches together, and through an accelerator.
+_TOGETHER_ON_CPU, _TOGETHER = 8, 1024
+
+
+def count_traced(
+    fn: Any,
+    start: Any,
+    end: Any,
+    level: Any,
+    room: tuple[int, ...] | int | None,
+    *,
+    dyadic: bool,
+) -> CrossingCount:
+    """Count one network of traced arrays; 64-bit is on.
+
+    `room` is for the kinks of a layer: of each, of any, or None for the default; `dyadic` looks for
+    numbers that are known exactly.
+    """
+    layers = as_float64(listed(fn, "fn"))
+    shapes = [layer.weight.shape[::-1] for layer in layers]
+    if any(len(shape) != 2 for shape in shapes):
+        refuse("fn", "one network", "a stack of several", "Count a stack by `jax.vmap`.")
+    if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
+        refuse("fn", "layers whose shapes fit each other", shapes)
+    if shapes[0][0] != 1 or shapes[-1][1] != 1:
+        refuse("fn", "a network of one input and one output", (shapes[0][0], shapes[-1][1]))
+    # A slope that is known stays a number of the program, and not one of its inputs.
+    slopes = [
+        None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
+    ]
+    kinks = capacities([layer.weight.shape[0] for layer in layers], slopes, room)
+    most = math.prod(shape[1] + 1 for shape, new in zip(shapes, kinks, strict=True) if new) + 1
+
+    def kernel(arrays: Any, start: Array, end: Array, level: Array) -> CrossingCount:
+        known = [
+            AffineLayer(weight, bias, slope if fixed is None else np.float64(fixed))
+            for (weight, bias, slope), fixed in zip(arrays, slopes, strict=True)
+        ]
+        v = enumerate_traced(known, start, end, kinks, dyadic=dyadic)
+        return _answer(v, level, min(most, np.iinfo(np.int64).max))
+
+    arrays = [
+        (jnp.asarray(layer.weight), jnp.asarray(layer.bias), jnp.asarray(layer.negative_slope))
+        for layer in layers
+    ]
+    edges = [jnp.asarray(edge, jnp.float64) for edge in (start, end, level)]
+    together = _TOGETHER_ON_CPU if jax.default_backend() == "cpu" else _TOGETHER
+    with jax.default_matmul_precision("highest"):
+        return one_by_one(kernel, together)(*jax.lax.stop_gradient((arrays, *edges)))
+
+
+def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:
+    above = v.h[:, 0] - level
+    error = v.h_error[:, 0].astype(above.dtype)
+    # Rounding keeps the sign of the difference, but may bring it over another doubt.
+    doubt = jnp.where(error == 0, 0, (error + 2.0**-52 * jnp.abs(above)) * (1 + 2.0**-50))
+    there = jnp.arange(len(above), dtype=jnp.int32) < v.num
+    known = there & ~undecided(above, doubt)
+    labels = above >= 0
+    value = 1 + jnp.sum((labels[1:] != labels[:-1]) & there[1:], dtype=jnp.int64)
+    lower, upper = _between_known(labels, known, v.num)
+    finite = jnp.isfinite(jnp.where(there, above, 0)).all()
+    hidden = v.ambiguous | v.overflow | ~finite
+    settled = ~hidden & (lower == upper)
+    result = CountResult.where(settled, CountResult.exact, CountResult.unresolved)
+    result = CountResult.where(v.overflow, CountResult.overflow, result)
+    result = CountResult.where(finite, result, CountResult.not_finite)
+    lower = jnp.where(hidden, 1, lower)
+    return CrossingCount(
+        value=jnp.where(v.overflow, lower, value),
+        lower=lower,
+        upper=jnp.where(hidden, most, upper),
+        trusted=settled,
+        result=result,
+    )
+
+
+def _between_known(
+    labels: Bool[Array, " n"], known: Bool[Array, " n"], num: Int[Array, ""]
+) -> tuple[Int[Array, ""], Int[Array, ""]]:
+    """Bound the crossing number where some of the first `num` labels are unknown.
+
+    Between neighbouring known labels with r unknown ones between them, the label changes at most
+    r + 1 times, and an even number of times where the two are equal, odd where not; before the
+    first and after the last known label, at most r times.
+    """
+    index = jnp.arange(len(labels), dtype=jnp.int64)
+    last = jax.lax.cummax(jnp.where(known, index, -1))
+    before = jnp.concatenate([jnp.full(1, -1, jnp.int64), last[:-1]])  # the known one before
+    joined = known & (before >= 0)
+    differ = joined & (labels != labels[before])
+    gap = index - before
+    most = jnp.where(gap % 2 == differ, gap, gap - 1)
+    any_known = last[-1] >= 0
+    first = jnp.argmax(known)
+    free = jnp.where(any_known, first + num - 1 - last[-1], num - 1)
+    return 1 + jnp.sum(differ, dtype=jnp.int64), 1 + jnp.sum(jnp.where(joined, most, 0)) + free
