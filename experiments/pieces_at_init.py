@@ -8,7 +8,7 @@ biases N(0, s²), layer ℓ of infinite width bends with Cauchy's density of sca
 
 and Σ n_ℓ on the whole line (`bounds.breakpoint_law`, derived there). Here networks are drawn, their
 affine pieces enumerated exactly, and the means held against the law. Finite width loses a little
-near 0: the rule of thumb 1 − depth/(4·width) is observed here and not derived.
+near 0: that it is at most a share depth/(4·width) is observed here and not derived.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def claims(results: Results) -> list[Claim]:
     # Where few neurons can bend outside, the draws may all agree: then Poisson's error of those.
     outside = (width * depth)[:, None] - law
     bar = 4 * np.maximum(error, np.sqrt(outside / draws))
-    within = (mean >= law * (1 - loss) - bar) & (mean <= law + bar)
+    within = np.abs(mean - law) <= law * loss + bar
     source = "derived here: `breakpoint_law`; Hanin & Rolnick 2019"
     rows = []
     for j, half in enumerate(halves):
@@ -142,7 +142,7 @@ def claims(results: Results) -> list[Claim]:
         rows.append(
             Claim(
                 f"Breakpoints on [−{half:g}, {half:g}], means over {draws} draws of "
-                f"{len(shapes)} shapes: the law's, less at most depth/(4·width)",
+                f"{len(shapes)} shapes: the law's, within a share depth/(4·width)",
                 source,
                 "; ".join(f"{named(shapes[i])}: {law[i, j]:.1f}" for i in (0, worst)),
                 "; ".join(
