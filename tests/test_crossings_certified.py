@@ -148,7 +148,7 @@ def listed(net):
 @once
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "sin"])
 def test_boxes_hold_the_network_and_its_slope(activation):
-    net = listed(MLP((1, 5, 5, 1), activation=activation, weight_gain=9.0, key=jax.random.key(2)))
+    net = listed(multilayer(activation, 2))
     generator = np.random.default_rng(3)
     a = generator.uniform(-3, 3, 8)
     b = a + 10.0 ** generator.uniform(-9, 0, 8)
@@ -203,8 +203,7 @@ def refined_count(net, level, interval, points=2001):
 )  # fmt: skip
 def test_random_networks_are_counted_as_a_refined_grid_counts_them(activation, gain):
     for seed in range(3):
-        key = jax.random.key(seed)
-        net = MLP((1, 12, 12, 1), activation=activation, weight_gain=gain, key=key)
+        net = multilayer(activation, seed, gain)
         for level in (-0.3, 0.15):
             answer = count(net, Certified(), interval=(-3.0, 3.0), level=level)
             assert answer.trusted is True
@@ -217,12 +216,23 @@ def layer(weight, bias):
     return AffineLayer(np.array(weight, float), np.array(bias, float), np.array(1.0))
 
 
+def drawn(make, *args, **options):
+    """Build a network of standard normals from its shapes: JAX's own draws cost compilations."""
+    shapes = eqx.filter_eval_shape(make, *args, key=jax.random.key(0), **options)
+    generator = np.random.default_rng(7)
+
+    def fill(leaf):
+        return jnp.asarray(generator.normal(size=leaf.shape), leaf.dtype)
+
+    return jax.tree.map(lambda leaf: fill(leaf) if hasattr(leaf, "shape") else leaf, shapes)
+
+
 def sequential(*parts):
     """Linear maps given as (weight, bias), and activations between them."""
 
     def linear(weight, bias):
         weight, bias = np.array(weight, np.float64), np.array(bias, np.float64)
-        made = eqx.nn.Linear(*weight.shape[::-1], key=jax.random.key(0))
+        made = drawn(eqx.nn.Linear, *weight.shape[::-1])
         return eqx.tree_at(lambda made: (made.weight, made.bias), made, (weight, bias))
 
     return eqx.nn.Sequential(
@@ -230,9 +240,19 @@ def sequential(*parts):
     )
 
 
+def multilayer(activation, seed, gain=9.0):
+    """One shape, one compilation for all that are drawn."""
+    key = jax.random.key(seed)
+    return MLP((1, 12, 12, 1), activation=activation, weight_gain=gain, key=key)
+
+
+def gaussian(x):
+    return jnp.exp(-jnp.square(x))
+
+
 def bump(height):
     """f(x) = height·e^{−x²}: its maximum is exactly `height`, at 0."""
-    return sequential(([[1]], [0]), lambda x: jnp.exp(-jnp.square(x)), ([[height]], [0]))
+    return sequential(([[1]], [0]), gaussian, ([[height]], [0]))
 
 
 def test_a_maximum_that_touches_the_level_is_never_certified():
@@ -244,6 +264,14 @@ def test_a_maximum_that_touches_the_level_is_never_certified():
     assert answer.trusted is False
     assert answer.value == answer.lower == 1  # the truth, by the convention f ≥ level, is 3
     assert answer.upper == math.inf
+
+
+def test_maxima_of_all_but_equal_height_are_told_apart():
+    heights = [[1.0, 1.0 + 1e-10]]
+    net = sequential(([[1], [1]], [3, -3]), gaussian, (heights, [0]))  # they add 2e-16 to another
+    for level, crossings in ((1 - 5e-11, 5), (1 + 5e-11, 3), (1 + 1.5e-10, 1)):
+        answer = count(net, Certified(), interval=(-5.0, 5.0), level=level)
+        assert (answer.value, answer.trusted) == (crossings, True)
 
 
 def test_a_root_at_an_end_leaves_both_counts_possible():
@@ -278,7 +306,7 @@ def test_saturated_and_huge_networks_are_counted_or_given_up_but_never_wrong():
 
 
 def test_a_budget_of_boxes_is_kept_and_bounds_stay_true():
-    net = MLP((1, 16, 16, 1), activation="sin", weight_gain=9.0, key=jax.random.key(0))
+    net = multilayer("sin", 0)
     whole = count(net, Certified(), interval=(-3.0, 3.0), level=0.0)
     short = count(net, Certified(max_boxes=100), interval=(-3.0, 3.0), level=0.0)
     assert whole.trusted
@@ -288,7 +316,7 @@ def test_a_budget_of_boxes_is_kept_and_bounds_stay_true():
 
 
 def test_crossings_that_a_grid_misses_are_found():
-    narrow = sequential(([[1e4]], [-3217.0]), lambda x: jnp.exp(-jnp.square(x)), ([[1]], [0]))
+    narrow = sequential(([[1e4]], [-3217.0]), gaussian, ([[1]], [0]))
     assert int(count(narrow, Grid(1025)).value) == 1
     assert count(narrow, Certified()).value == 3
 
@@ -312,33 +340,29 @@ def test_levels_and_ends_beyond_float64_are_enclosed():
 
 NETWORKS = {
     "padded": lambda: MLP.padded(
-        (1, 9, 9, 9, 1), width=4, depth=2, activation="tanh", key=jax.random.key(1)
+        (1, 12, 12, 1), width=4, depth=1, activation="tanh", key=jax.random.key(1)
     ),
-    "TwoLayer": lambda: TwoLayer(1, 8, activation="sigmoid", key=jax.random.key(1)),
-    "ThreeLayer": lambda: ThreeLayer(1, (8, 3), activation="gelu", key=jax.random.key(1)),
-    "eqx.nn.MLP": lambda: eqx.nn.MLP(
-        1, 1, 8, 2, activation=jax.nn.silu, key=jax.random.key(1)
-    ),
+    "TwoLayer": lambda: drawn(TwoLayer, 1, 8, activation="sigmoid"),
+    "ThreeLayer": lambda: drawn(ThreeLayer, 1, (8, 3), activation="gelu"),
+    "eqx.nn.MLP": lambda: drawn(eqx.nn.MLP, 1, 1, 8, 2, activation=jax.nn.silu),
     "Sequential": lambda: eqx.nn.Sequential(
         [
-            eqx.nn.Linear(1, 5, key=jax.random.key(0)),
+            drawn(eqx.nn.Linear, 1, 5),
             eqx.nn.Lambda(functools.partial(jax.nn.gelu, approximate=False)),
-            eqx.nn.Linear(5, 5, use_bias=False, key=jax.random.key(1)),
+            drawn(eqx.nn.Linear, 5, 5, use_bias=False),
             eqx.nn.Lambda(jax.nn.leaky_relu),
             eqx.nn.Lambda(lambda x: jnp.sin(x)),
-            eqx.nn.Linear(5, 1, key=jax.random.key(2)),
+            drawn(eqx.nn.Linear, 5, 1),
         ]
     ),
     "line": lambda: on_line(
-        MLP((3, 6, 2), activation="softplus", key=jax.random.key(1)),
+        drawn(eqx.nn.MLP, 3, 2, 4, 1, activation=jax.nn.softplus),
         jnp.array([0.1, -2.0, 1.0]),
         jnp.array([1.0, 3.0, -0.7]),
         output=1,
     ),
-    "Composition": lambda: Composition(
-        [Iterated(Sawtooth(1), 2), MLP((1, 4, 1), activation="tanh", key=jax.random.key(1))]
-    ),
-}  # fmt: skip
+    "Composition": lambda: Composition([Iterated(Sawtooth(1), 2), multilayer("tanh", 1)]),
+}
 
 
 @once
@@ -355,29 +379,29 @@ def test_every_network_of_the_library_is_read_as_it_computes(name):
 
 def test_piecewise_linear_networks_agree_with_exact_counting():
     for seed in range(3):
-        net = MLP((1, 8, 8, 1), key=jax.random.key(seed))
+        net = multilayer("relu", seed, 2.0)
         exact = count(net, Exact(), interval=(-3.0, 3.0), level=0.3)
         assert count(net, Certified(), interval=(-3.0, 3.0), level=0.3).value == exact.value
 
 
 @once
 def test_a_traced_count_equals_the_eager_one(x64):
-    def make(key, depth):
-        return MLP.padded(
-            (1, 8, 8, 1), width=6, depth=depth, activation="gelu", weight_gain=16.0, key=key
-        )
+    nets = [
+        MLP.padded((1, 8, 8, 1), width=6, depth=depth, activation="gelu", weight_gain=16.0, key=key)
+        for depth, key in zip((1, 2, 1, 2), jax.random.split(jax.random.key(5), 4), strict=True)
+    ]
 
-    def one(key, depth, level):
-        return count(make(key, depth), Certified(), interval=(-3, 3), level=level)
+    def one(net, level):
+        return count(net, Certified(), interval=(-3, 3), level=level)
 
     chex.clear_trace_counter()
-    traced = jax.jit(jax.vmap(chex.assert_max_traces(one, n=1), (0, 0, None)))
-    keys, depths = jax.random.split(jax.random.key(5), 6), jnp.array([1, 2, 1, 2, 1, 2])
+    traced = jax.jit(jax.vmap(chex.assert_max_traces(one, n=1), (0, None)))
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets)
     for level in (0.1, -0.7):
-        answer = traced(keys, depths, jnp.array(level))
+        answer = traced(stacked, jnp.array(level))
         chex.assert_type(answer.value, jnp.int64)
-        eager = [one(key, int(depth), level) for key, depth in zip(keys, depths, strict=True)]
-        assert answer.value.tolist() == answer.upper.tolist() == [each.value for each in eager]
+        eager = [one(net, level).value for net in nets]
+        assert answer.value.tolist() == answer.upper.tolist() == eager
         assert answer.trusted.all()
 
 
@@ -402,7 +426,7 @@ def test_under_a_trace_touching_and_nan_are_told_and_gradients_pass(x64):
 
 
 def test_a_trace_without_64_bit_is_refused_with_the_cure(x32):
-    net = MLP((1, 4, 1), activation="tanh", key=jax.random.key(0))
+    net = drawn(TwoLayer, 1, 4, activation="tanh")
     with pytest.raises(ValueError, match=r"`Certified` is exact and needs float64"):
         eqx.filter_jit(lambda net: count(net, Certified(), level=0.0).value)(net)
     # A concrete network inside a caller's trace is counted all the same.
@@ -411,15 +435,21 @@ def test_a_trace_without_64_bit_is_refused_with_the_cure(x32):
 
 
 def test_what_cannot_be_certified_is_refused(untyped):
-    step = TwoLayer(1, 4, activation="step", key=jax.random.key(0))
+    step = drawn(TwoLayer, 1, 4, activation="step")
     with pytest.raises(ValueError, match=r"activations .*tanh.*; got 'step'. .* by `Grid`"):
         count(step, Certified())
     with pytest.raises(ValueError, match="`fn` must be a network of activations"):
-        count(eqx.nn.MLP(1, 1, 4, 1, activation=jnp.cbrt, key=jax.random.key(0)), Certified())
+        count(drawn(eqx.nn.MLP, 1, 1, 4, 1, activation=jnp.cbrt), Certified())
+
+    def nearly(x):
+        return x * (0.5 * (1 + jnp.tanh(0.7978845608 * (x + 0.044715 * x**3))))
+
+    with pytest.raises(ValueError, match="`fn` must be a network of activations"):  # not √(2/π)
+        count(drawn(eqx.nn.MLP, 1, 1, 4, 1, activation=nearly), Certified())
     with pytest.raises(ValueError, match="`fn` must be a network of this library"):
         count(jnp.sin, Certified())
     with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
-        count(MLP((2, 3, 1), activation="tanh", key=jax.random.key(0)), Certified())
+        count(drawn(TwoLayer, 2, 3, activation="tanh"), Certified())
     with pytest.raises(ValueError, match="`fn` must be layers whose shapes fit"):
         count([layer([[1], [1]], [0, 0]), layer([[1]], [0])], Certified())
     with pytest.raises(ValueError, match="`max_boxes` must be"):
@@ -428,7 +458,7 @@ def test_what_cannot_be_certified_is_refused(untyped):
         broken = sequential(([[bad]], [0]), jnp.tanh, ([[1]], [0]))
         with pytest.raises(ValueError, match="`fn` must be finite"):
             count(broken, Certified())
-    single = TwoLayer(1, 4, activation="tanh", key=jax.random.key(0))
+    single = drawn(TwoLayer, 1, 4, activation="tanh")
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), single)
     with pytest.raises(ValueError, match="`fn` must be one network"):
         count(stacked, Certified())

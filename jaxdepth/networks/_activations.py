@@ -68,8 +68,11 @@ def negative_slope(name: str | Activation) -> float:
     )
 
 
-def _program(fn: Activation) -> tuple:
-    """List the primitive operations of a scalar function, plain calls written out."""
+def _program(fn: Activation, dtype: Any = jnp.float32) -> tuple:
+    """List the primitive operations of a scalar function, plain calls written out.
+
+    Constants are told apart as far as `dtype` does.
+    """
     steps: list[tuple] = []
 
     def walk(jaxpr: Any, inputs: list) -> list:
@@ -91,5 +94,5 @@ def _program(fn: Activation) -> tuple:
             env |= dict(zip(equation.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    out = walk(jax.make_jaxpr(fn)(jnp.zeros((), jnp.float32)).jaxpr, ["input"])
+    out = walk(jax.make_jaxpr(fn)(jnp.zeros((), dtype)).jaxpr, ["input"])
     return (*steps, *out)
