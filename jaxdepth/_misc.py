@@ -160,17 +160,18 @@ def require_x64(verb: str) -> None:
         )
 
 
-def in_float64(verb: str, kernel: Callable[..., Answer], *args: Any) -> Answer:
+def in_float64(verb: str, kernel: Callable[..., Answer], *args: Any, cast: bool = True) -> Answer:
     """Run `kernel(*args)` in float64 whatever the caller's setting: the policy of every exact verb.
 
     Concrete arguments are computed in float64 at once (on the host's CPU where the backend has no
     float64) and the answer comes back as NumPy. Tracers need the caller's own x64: `ValueError`
-    otherwise, at trace time. Float leaves reach the kernel as float64 either way; a kernel is
-    usually compiled by `eqx.filter_jit`.
+    otherwise, at trace time. Float leaves reach the kernel as float64 either way, unless it casts
+    them itself (`cast=False`); a kernel is usually compiled by `eqx.filter_jit`.
     """
+    prepared = as_float64 if cast else tuple
     if is_traced(args):
         require_x64(verb)
         with jax.default_matmul_precision("highest"):
-            return kernel(*as_float64(args))
+            return kernel(*prepared(args))
     with _float64_here():
-        return _to_host(kernel(*as_float64(args)))
+        return _to_host(kernel(*prepared(args)))

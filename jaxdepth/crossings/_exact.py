@@ -76,7 +76,7 @@ class Exact(AbstractCounter):
             return _stacked([self._one(member(fn, i), interval, level) for i in range(size)])
         edges = map(float, (*interval, level))
         room = self.capacity or self._room(fn, size, interval)
-        found = in_float64("Exact", _count_stack, fn, *edges, room)
+        found = in_float64("Exact", _count_stack, fn, *edges, room, cast=False)
         return self._settled(found, fn, interval, level)
 
     def _room(self, fn: Any, size: int, interval: tuple[Any, Any]) -> tuple[int, ...] | None:

@@ -6,6 +6,7 @@ import itertools
 import math
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,6 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdepth._misc import as_float64, is_traced, refuse
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
-from jaxdepth.networks import AffineLayer
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
@@ -37,7 +37,7 @@ def count_traced(
     `room` is for the kinks of a layer: of each, of any, or None for the default; `dyadic` looks for
     numbers that are known exactly.
     """
-    layers = as_float64(listed(fn, "fn"))
+    layers = listed(fn, "fn")
     shapes = [layer.weight.shape[::-1] for layer in layers]
     if any(len(shape) != 2 for shape in shapes):
         refuse("fn", "one network", "a stack of several", "Count a stack by `jax.vmap`.")
@@ -45,29 +45,24 @@ def count_traced(
         refuse("fn", "layers whose shapes fit each other", shapes)
     if shapes[0][0] != 1 or shapes[-1][1] != 1:
         refuse("fn", "a network of one input and one output", (shapes[0][0], shapes[-1][1]))
-    # A slope that is known stays a number of the program, and not one of its inputs.
     slopes = [
         None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
     ]
-    kinks = capacities([layer.weight.shape[0] for layer in layers], slopes, room)
+    kinks = capacities([shape[1] for shape in shapes], slopes, room)
     most = math.prod(shape[1] + 1 for shape, new in zip(shapes, kinks, strict=True) if new) + 1
 
-    def kernel(arrays: Any, start: Array, end: Array, level: Array) -> CrossingCount:
-        known = [
-            AffineLayer(weight, bias, slope if fixed is None else np.float64(fixed))
-            for (weight, bias, slope), fixed in zip(arrays, slopes, strict=True)
-        ]
-        v = enumerate_traced(known, start, end, kinks, dyadic=dyadic)
+    # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
+    traced, fixed = eqx.partition(fn, is_traced)
+
+    def kernel(traced: Any, start: Array, end: Array, level: Array) -> CrossingCount:
+        layers = as_float64(listed(eqx.combine(traced, fixed), "fn"))
+        v = enumerate_traced(layers, start, end, kinks, dyadic=dyadic)
         return _answer(v, level, min(most, np.iinfo(np.int64).max))
 
-    arrays = [
-        (jnp.asarray(layer.weight), jnp.asarray(layer.bias), jnp.asarray(layer.negative_slope))
-        for layer in layers
-    ]
     edges = [jnp.asarray(edge, jnp.float64) for edge in (start, end, level)]
     together = _TOGETHER_ON_CPU if jax.default_backend() == "cpu" else _TOGETHER
     with jax.default_matmul_precision("highest"):
-        return one_by_one(kernel, together)(*jax.lax.stop_gradient((arrays, *edges)))
+        return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)))
 
 
 def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:
