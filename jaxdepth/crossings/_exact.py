@@ -9,9 +9,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from jaxdepth._misc import check_integer, in_float64, is_traced, require_x64
+from jaxdepth._misc import check_integer, is_traced, require_x64
 from jaxdepth.crossings._answer import CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
+from jaxdepth.crossings._exact_stack import count_stack
 from jaxdepth.crossings._exact_traced import count_traced
 from jaxdepth.crossings._rational import Rational, overflowed, proven
 from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
@@ -20,8 +21,8 @@ from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError
 from jaxdepth.piecewise._stack import member, stack_size
 
-_SAMPLED = 8  # networks of a stack that are enumerated on the host, to learn what room they need
-_SIZES = sorted(m * 2**k for k in range(2, 60) for m in (2, 3))
+_SAMPLED = 4  # networks of a stack that are enumerated on the host, to learn what room they need
+_SIZES = [m * 2**k for k in range(1, 60) for m in (4, 5, 6, 7)]
 
 
 class Exact(AbstractCounter):
@@ -69,20 +70,20 @@ class Exact(AbstractCounter):
         if is_traced(fn, interval, level):
             require_x64("Exact")
             return count_traced(fn, *interval, level, self.capacity, dyadic=True)
-        size = stack_size(fn, "fn")
+        size = stack_size(fn)
         if size is None:
             return self._one(fn, interval, level)
         if not all(Fraction(float(edge)) == edge for edge in (*interval, level)):
             return _stacked([self._one(member(fn, i), interval, level) for i in range(size)])
-        edges = map(float, (*interval, level))
+        start, end = map(float, interval)
         room = self.capacity or self._room(fn, size, interval)
-        found = in_float64("Exact", _count_stack, fn, *edges, room, cast=False)
+        found = count_stack(fn, size, start, end, float(level), room)
         return self._settled(found, fn, interval, level)
 
     def _room(self, fn: Any, size: int, interval: tuple[Any, Any]) -> tuple[int, ...] | None:
         """Return room for the kinks of most networks of a stack, by a few of them.
 
-        Few sizes are in use, 2^k and 3·2^k, so that few programs are compiled.
+        Few sizes are in use, four for each power of two, so that few programs are compiled.
         """
         most = []
         for i in range(0, size, -(-size // _SAMPLED)):
@@ -91,22 +92,24 @@ class Exact(AbstractCounter):
                 most.append(enumerate_float64(layers, start, end, self.max_pieces).kinks)
             except (AmbiguousError, TooManyPiecesError):
                 return None
-        wanted = (1.25 * max(kinks) + 4 for kinks in zip(*most, strict=True))
+        wanted = (max(kinks) + max(kinks) ** 0.5 for kinks in zip(*most, strict=True))
         return tuple(next(n for n in _SIZES if n >= kinks) for kinks in wanted)
 
     def _settled(
         self, found: CrossingCount, fn: Any, interval: tuple[Any, Any], level: Any
     ) -> CrossingCount:
         """Count one by one the networks that the compiled program left open."""
-        open_ones = np.flatnonzero(~np.asarray(found.trusted)).tolist()
-        if not len(open_ones):
+        still_open = np.flatnonzero(~np.asarray(found.trusted))
+        if not len(still_open):
             return found
-        all_of_them = [
-            jax.tree.map(lambda leaf, i=i: leaf[i], found) for i in range(np.size(found.trusted))
-        ]
-        for i in open_ones:
-            all_of_them[i] = self._one(member(fn, i), interval, level)
-        return _stacked(all_of_them)
+        settled = _stacked([self._one(member(fn, i), interval, level) for i in still_open.tolist()])
+
+        def filled(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+            whole = before.copy()
+            whole[still_open] = after
+            return whole
+
+        return jax.tree.map(filled, found, settled)
 
     def _one(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:
         layers, start, end = prepare(fn, interval, "Exact", "fn", level)
@@ -124,16 +127,6 @@ class Exact(AbstractCounter):
         except TooManyPiecesError:
             return overflowed(layers)
         return proven(above >= 0)
-
-
-@eqx.filter_jit
-def _count_stack(
-    nets: Any, start: Any, end: Any, level: Any, room: tuple[int, ...] | int | None
-) -> CrossingCount:
-    def one(net: Any) -> CrossingCount:
-        return count_traced(net, start, end, level, room, dyadic=False)
-
-    return eqx.filter_vmap(one)(nets)
 
 
 def _stacked(answers: list[CrossingCount]) -> CrossingCount:

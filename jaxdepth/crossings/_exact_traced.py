@@ -20,7 +20,7 @@ from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
 
 # Networks of a batch that go through a CPU's caches together, and through an accelerator.
-_TOGETHER_ON_CPU, _TOGETHER = 8, 1024
+_TOGETHER_ON_CPU, _TOGETHER = 4, 1024
 
 
 def count_traced(

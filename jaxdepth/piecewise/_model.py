@@ -112,6 +112,8 @@ def apart(t: Any, e_t: Any) -> tuple[Any, Any]:
 
 def activated(xp: Any, z: Any, e: Any, slope: Any) -> tuple[Any, Any]:
     """Return max(z, 0) + slope·min(z, 0), and its bound; a slope of 0 or ±1 does not round."""
+    if isinstance(slope, float) and slope == 0:
+        return xp.maximum(z, 0), xp.where(z > 0, e, 0)
     gain = xp.where(z > 0, 1.0, slope)
     rounds = xp.where((slope == 0) | (abs(slope) == 1), 0.0, 1.0)
     h = gain * z

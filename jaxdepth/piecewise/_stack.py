@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from jaxdepth._misc import check_finite
 from jaxdepth.networks._affine import listed
 
 
-def stack_size(net: Any, argument: str) -> int | None:
+def stack_size(net: Any) -> int | None:
     """Return how many networks a concrete pytree stacks; None where it is one network.
 
-    A stack is what fails as one network and lists well under vmap. NaN or infinite weights are
-    refused.
+    A stack is what does not list as one network, and does under vmap.
     """
-    arrays = [leaf for leaf in jax.tree.leaves(net) if eqx.is_array(leaf)]
-    lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in arrays}
-    if len(lengths) != 1 or 0 in lengths or _lists_as_one(net, argument):
+    leaves, structure = jax.tree.flatten(net)
+    shapes = tuple(
+        jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if eqx.is_array(leaf) else leaf
+        for leaf in leaves
+    )
+    lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves if eqx.is_array(leaf)}
+    if len(lengths) != 1 or 0 in lengths or not _stacks(shapes, structure):
         return None
-    try:
-        shapes = eqx.filter_eval_shape(eqx.filter_vmap(lambda one: _weights(one, argument)), net)
-    except ValueError:
-        return None  # told as one network, with the reason
-    if any(shape.ndim != 3 for shape in shapes):
-        return None
-    check_finite(argument, arrays)
     return lengths.pop()
 
 
@@ -37,12 +33,17 @@ def member(net: Any, index: int) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[index] if eqx.is_array(leaf) else leaf, net)
 
 
-def _weights(net: Any, argument: str) -> list[Any]:
-    return [layer.weight for layer in listed(net, argument)]
+@functools.lru_cache(maxsize=256)  # listing under an abstract vmap takes milliseconds
+def _stacks(shapes: tuple[Any, ...], structure: Any) -> bool:
+    net = jax.tree.unflatten(structure, shapes)
 
+    def listing(net: Any) -> list[Any]:
+        return [layer.weight for layer in listed(net, "net")]
 
-def _lists_as_one(net: Any, argument: str) -> bool:
-    try:
-        return all(np.ndim(weight) == 2 for weight in _weights(net, argument))
-    except (TypeError, ValueError, IndexError):
-        return False
+    def dimensions(listing: Any) -> set[int]:
+        try:
+            return {weight.ndim for weight in eqx.filter_eval_shape(listing, net)}
+        except (TypeError, ValueError, IndexError):
+            return set()  # told as one network, with the reason
+
+    return dimensions(listing) != {2} and dimensions(eqx.filter_vmap(listing)) == {3}

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt
 
+from jaxdepth._misc import is_traced
 from jaxdepth.networks import AffineLayer
 from jaxdepth.piecewise._model import (
     activated,
@@ -100,6 +101,7 @@ def enumerate_traced(
     v = TracedVertices(x, jnp.zeros(2), x[:, None], zero, zero if slopes else None, two, no, no)
     for layer, capacity in zip(layers, room, strict=True):
         W, b, slope = layer.weight, layer.bias, layer.negative_slope
+        slope = slope if is_traced(slope) else float(slope)
         z, e = affine(v.h, v.h_error, W, b)
         if dyadic:
             known = ~jnp.any(v.h_error != 0, axis=1)[:, None]

@@ -1,0 +1,55 @@
+"""Exact counting of a stack of networks, in compiled tiles of one shape."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from jaxdepth._misc import in_float64
+from jaxdepth.crossings._answer import CrossingCount
+from jaxdepth.crossings._exact_traced import count_traced
+
+Room = tuple[int, ...] | int | None
+
+# So many networks run as one program, whatever the size of the stack. On a CPU the tiles go to as
+# many threads as there are cores: XLA's own threads would share out loops too short to be worth it.
+_TILE_ON_CPU, _TILE = 64, 4096
+
+
+def count_stack(
+    nets: Any, size: int, start: float, end: float, level: float, room: Room
+) -> CrossingCount:
+    """Count `size` concrete networks; the answers are NumPy arrays of shape (size,)."""
+    host = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, nets)
+
+    def one_tile(tile: Any) -> CrossingCount:
+        return in_float64("Exact", _count_tile, tile, start, end, level, room, cast=False)
+
+    on_cpu = jax.default_backend() == "cpu"
+    first, *others = _tiles(host, size, _TILE_ON_CPU if on_cpu else _TILE)
+    found = [one_tile(first)]  # alone, for it may have to compile
+    with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:
+        found.extend(pool.map(one_tile, others))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
+
+
+def _tiles(nets: Any, size: int, tile: int) -> Iterator[Any]:
+    """Cut a stack into tiles of one size, the last network repeated to fill the last."""
+    tile = min(tile, size)
+    for first in range(0, size, tile):
+        index = np.minimum(np.arange(first, first + tile), size - 1)
+        yield jax.tree.map(lambda leaf, i=index: leaf[i] if eqx.is_array(leaf) else leaf, nets)
+
+
+@eqx.filter_jit
+def _count_tile(nets: Any, start: Any, end: Any, level: Any, room: Room) -> CrossingCount:
+    def one(net: Any) -> CrossingCount:
+        return count_traced(net, start, end, level, room, dyadic=False)
+
+    return eqx.filter_vmap(one)(nets)
