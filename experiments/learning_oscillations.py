@@ -100,7 +100,8 @@ def train_and_count(config: Config) -> Results:
         member = np.flatnonzero((depth == k) & (kind == ADAM))
         best = each[member[np.argmin(results["losses"][member, -1])]]
         found = jd.piecewise.pieces(best)
-        results |= {f"x{place}": found.breakpoints, f"y{place}": found.values}
+        x, y = np.asarray(found.breakpoints), np.asarray(found.values)
+        results |= {f"x{place}": x, f"y{place}": y}
     return results | {"shown": shown}
 
 

@@ -55,8 +55,8 @@ def run(config: Config, part: Part = direct) -> Results:
         **counted,
         "depth": np.array(config.depth),
         "sigmas": np.array(config.sigmas),
-        "shown_x": shown.breakpoints,
-        "shown_y": shown.values,
+        "shown_x": np.asarray(shown.breakpoints),
+        "shown_y": np.asarray(shown.values),
     }
 
 

@@ -202,9 +202,10 @@ def l1_distance(f: jd.piecewise.Pieces, g: jd.piecewise.Pieces) -> float:
 
 def label_edges(f: jd.piecewise.Pieces, level: float = 0.5) -> tuple[np.ndarray, bool]:
     """Return where 1[f ≥ level] changes, ascending, and the label at the left end."""
-    above = f.values >= level
+    x, y, slopes = map(np.asarray, (f.breakpoints, f.values, f.slopes))
+    above = y >= level
     i = np.flatnonzero(above[1:] != above[:-1])
-    return f.breakpoints[i] + (level - f.values[i]) / f.slopes[i], bool(above[0])
+    return x[i] + (level - y[i]) / slopes[i], bool(above[0])
 
 
 def regions_wrong(f: jd.piecewise.Pieces, g: jd.piecewise.Pieces) -> float:

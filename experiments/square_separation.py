@@ -156,8 +156,8 @@ def shallow(config: Config) -> Results:
         "widths": widths,
         "shallow_pieces": np.array([each.num for each in found]),
         "shallow_error": errors,
-        "best_x": best.breakpoints,
-        "best_y": best.values,
+        "best_x": np.asarray(best.breakpoints),
+        "best_y": np.asarray(best.values),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -12,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdepth._misc import as_float64, is_traced, refuse
+from jaxdepth._misc import as_float64, is_traced
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
+from jaxdepth.piecewise._listing import list_scalar
 from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
 
@@ -37,19 +37,13 @@ def count_traced(
     `room` is for the kinks of a layer: of each, of any, or None for the default; `dyadic` looks for
     numbers that are known exactly.
     """
-    layers = listed(fn, "fn")
-    shapes = [layer.weight.shape[::-1] for layer in layers]
-    if any(len(shape) != 2 for shape in shapes):
-        refuse("fn", "one network", "a stack of several", "Count a stack by `jax.vmap`.")
-    if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
-        refuse("fn", "layers whose shapes fit each other", shapes)
-    if shapes[0][0] != 1 or shapes[-1][1] != 1:
-        refuse("fn", "a network of one input and one output", (shapes[0][0], shapes[-1][1]))
+    layers = list_scalar(fn, "fn")
+    widths = [layer.weight.shape[0] for layer in layers]
     slopes = [
         None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
     ]
-    kinks = capacities([shape[1] for shape in shapes], slopes, room)
-    most = math.prod(shape[1] + 1 for shape, new in zip(shapes, kinks, strict=True) if new) + 1
+    kinks = capacities(widths, slopes, room)
+    most = math.prod(width + 1 for width, new in zip(widths, kinks, strict=True) if new) + 1
 
     # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
     traced, fixed = eqx.partition(fn, is_traced)

@@ -170,7 +170,7 @@ class MLP(eqx.Module):
         slope = negative_slope(self.activation)
         weights = [self.weight_in, *self.weights]
         if not is_traced(self.widths, self.depth):
-            widths = [int(width) for width in self.widths[: int(self.depth)]]
+            widths = np.asarray(self.widths)[: int(self.depth)].tolist()
             ins = [self.sizes[0], *widths]
             hidden = [
                 affine_layer(weight[:rows, :columns], bias[:rows], slope)

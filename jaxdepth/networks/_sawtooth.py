@@ -94,15 +94,27 @@ class Sawtooth(eqx.Module):
         return jnp.where(self.depth >= 1, z, jnp.nan)
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
-        """List the 2·depth ReLU layers, in float64; the depth must be concrete."""
-        depth = self._concrete_depth("to list affine layers")
+        """List the 2·depth ReLU layers, in float64; a traced depth needs `max_depth`.
+
+        They are 2·max_depth then, the triangles past the depth replaced by the identity, which a
+        ReLU is on [0, 1].
+        """
         pieces = 2 * self.teeth
         offsets = np.arange(pieces) / pieces
         turns = 2.0 * pieces * (-1.0) ** np.arange(pieces)
         turns[0] = pieces
         first = affine_layer(np.ones((pieces, 1)), -offsets, 0.0)
         second = affine_layer(turns[None, :], np.zeros(1), 0.0)
-        return (first, second) * depth
+        if not is_traced(self.depth) or self.max_depth is None:
+            return (first, second) * self._concrete_depth("or `max_depth` given, to list layers")
+        dtype = jnp.result_type(float)
+        identity = (np.arange(pieces) == 0).astype(float)
+        out_of_range = jnp.where(self.depth >= 1, 0, jnp.nan).astype(dtype)
+        layers = []
+        for fold in range(self.max_depth):
+            weight = jnp.where(fold < self.depth, turns, identity).astype(dtype) + out_of_range
+            layers += [first, affine_layer(weight[None, :], np.zeros(1), 0.0)]
+        return tuple(layers)
 
     def factors(self) -> tuple[tuple[ConnectTheDots, int], ...]:
         """Return the triangle, its breakpoints j/(2s) unrounded, and the depth, concrete."""

@@ -134,6 +134,21 @@ def passed(xp: Any, z: Any, jumps: Any, slope: Any) -> Any:
     return (alone | (through & (jumps > 0))).astype(jumps.dtype)
 
 
+def slopes_and_doubt(xp: Any, x: Any, y: Any, e_x: Any, e_y: Any) -> tuple[Any, Any, Any]:
+    """Return whether neighbours are proven apart, the slopes between them, and error bounds.
+
+    (Δy + a)/(Δx + b) − Δy/Δx = (a − b·Δy/Δx)/(Δx + b), |a| and |b| bounded by the errors of the
+    differences, their rounding included.
+    """
+    run, rise = x[1:] - x[:-1], y[1:] - y[:-1]
+    e_run = (e_x[1:] + e_x[:-1] + UNIT * run) * _slack(run.dtype)
+    e_rise = (e_y[1:] + e_y[:-1] + UNIT * abs(rise)) * _slack(run.dtype)
+    apart = run > e_run
+    slopes = rise / xp.where(apart, run, 1)
+    doubt = (e_rise + abs(slopes) * e_run) / xp.where(apart, run - e_run, 1)
+    return apart, slopes, (doubt + 4 * UNIT * abs(slopes)) * _slack(run.dtype)
+
+
 def lowest_bit(xp: Any, values: Any) -> Any:
     """Return the exponent of the lowest bit set in each float64, a high one for 0 and infinity."""
     bits = values.view(np.int64) if xp is np else jax.lax.bitcast_convert_type(values, jnp.int64)

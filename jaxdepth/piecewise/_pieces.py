@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,49 +10,24 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float
 
-from jaxdepth._misc import check_finite, check_integer, check_interval, is_traced, refuse
+from jaxdepth._misc import (
+    check_finite,
+    check_integer,
+    check_interval,
+    is_traced,
+    refuse,
+    require_x64,
+)
 from jaxdepth.networks import AffineLayer
-from jaxdepth.networks._affine import listed
+from jaxdepth.piecewise._answer import Pieces, PiecesResult
 from jaxdepth.piecewise._float64 import AmbiguousError, Vertices, enumerate_float64
-from jaxdepth.piecewise._model import UNIT
+from jaxdepth.piecewise._listing import list_scalar
+from jaxdepth.piecewise._model import slopes_and_doubt
 from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
+from jaxdepth.piecewise._traced_pieces import pieces_traced
 
 Method = Literal["float64", "rational"]
-
-
-class PiecesResult(eqx.Enumeration):
-    """What an enumeration is worth."""
-
-    exact: Any = "exact: `num` is the number of affine pieces of the stored weights"
-    overflow: Any = "overflow: more pieces than `max_pieces`; nothing was truncated into the answer"
-
-
-class Pieces(eqx.Module):
-    """A piecewise linear function on an interval, neighbours of equal slope merged.
-
-    Affine pieces are maximal intervals on which the function is affine; activation regions, maximal
-    intervals on which no unit of the network changes sign. Every piece is a union of regions: a
-    unit that the layers after it ignore, or cancel, makes a region and no piece.
-
-    Attributes:
-        breakpoints: shape (num + 1,), the ends of the interval included; empty on overflow.
-        values: the function there, shape (num + 1,).
-        slopes: shape (num,).
-        num: how many affine pieces; 0 on overflow.
-        num_regions: how many activation regions, at least `num`; 0 on overflow.
-        result: a `PiecesResult`.
-
-    `num` and `num_regions` are exact; the arrays are rounded to float64 (±inf beyond its range).
-    """
-
-    breakpoints: Float[np.ndarray, " num_plus_1"]
-    values: Float[np.ndarray, " num_plus_1"]
-    slopes: Float[np.ndarray, " num"]
-    num: int
-    num_regions: int
-    result: Any
 
 
 def pieces(
@@ -62,8 +36,13 @@ def pieces(
     method: Method = "float64",
     *,
     max_pieces: int = 2**22,
+    capacity: int | None = None,
 ) -> Pieces:
     """Enumerate the affine pieces of a piecewise linear network R → R, exactly.
+
+    Under jit, vmap or grad, with 64-bit on, the arrays have a fixed length and are differentiable;
+    what float64 does not settle is `unresolved`. Called on a concrete network, exact arithmetic
+    settles it.
 
     Args:
         net: a network that lists its affine layers (`networks.affine_layers`).
@@ -72,23 +51,29 @@ def pieces(
             is closer than the bound to "rational", which computes with the stored weights as the
             exact dyadic numbers that they are. The answers are the same.
         max_pieces: refuse to hold more.
+        capacity: in a compiled program, room for so many kinks of one layer; None is twice its
+            width and at least 64.
 
     Returns:
         `Pieces` of the stored weights: neighbouring intervals of exactly equal slope are one piece.
 
     Raises:
-        ValueError: a network that is not piecewise linear or not R → R, non-finite weights, a
-            traced network (this is a host method), a bad interval.
+        ValueError: a network that is not piecewise linear or not R → R, non-finite weights, a bad
+            interval; a traced network with 64-bit off, or by the method "rational".
 
     Example:
         >>> from jaxdepth.networks import Sawtooth
         >>> pieces(Sawtooth(3)).num
         8
     """
-    layers, start, end = prepare(net, interval, "pieces", "net")
     max_pieces = check_integer("max_pieces", max_pieces, 1)
+    capacity = None if capacity is None else check_integer("capacity", capacity, 1)
     if method not in ("float64", "rational"):
         refuse("method", "'float64' or 'rational'", method)
+    if method == "float64" and is_traced(net, interval):
+        require_x64("pieces")
+        return pieces_traced(net, *check_interval(interval), capacity)
+    layers, start, end = prepare(net, interval, "pieces", "net")
     try:
         if method == "float64":
             try:
@@ -114,14 +99,7 @@ def prepare(
     # NumPy's arrays are cheaper to slice than JAX's, and concrete under any transformation.
     net = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, net)
     with jax.ensure_compile_time_eval():
-        layers = listed(net, argument)
-    sizes = [layer.weight.shape[::-1] for layer in layers]
-    if any(len(size) != 2 for size in sizes):
-        refuse(argument, "one network", "a stack of several", "Index it, or count by `Grid`.")
-    if any(one[1] != two[0] for one, two in itertools.pairwise(sizes)):
-        refuse(argument, "layers whose shapes fit each other", sizes)
-    if sizes[0][0] != 1 or sizes[-1][1] != 1:
-        refuse(argument, "a network of one input and one output", (sizes[0][0], sizes[-1][1]))
+        layers = list_scalar(net, argument)
     distinct = {id(layer): layer for layer in layers}  # a tied network repeats its layers
     check_finite(argument, list(distinct.values()))
     return layers, start, end
@@ -129,18 +107,14 @@ def prepare(
 
 def _from_float64(found: Vertices) -> Pieces:
     x, y, y_error = found.x, found.h[:, 0], found.h_error[:, 0]
+    apart, slopes, doubt = slopes_and_doubt(np, x, y, found.x_error, y_error)
+    if not apart.all():
+        raise AmbiguousError
     assert found.jumps is not None
     bends = found.jumps[1:-1, 0] > 0
-    run, rise = np.diff(x), np.diff(y)
-    e_run = found.x_error[1:] + found.x_error[:-1] + UNIT * run
-    if not np.all(run > e_run * (1 + 2.0**-50)):
-        raise AmbiguousError
-    slopes = rise / run
-    e_rise = y_error[1:] + y_error[:-1] + UNIT * np.abs(rise)
-    doubt = (e_rise + np.abs(slopes) * e_run) / (run - e_run) + 4 * UNIT * np.abs(slopes)
-    differs = np.abs(np.diff(slopes)) > (doubt[1:] + doubt[:-1]) * (1 + 2.0**-50)
-    for i in np.flatnonzero(bends & ~differs):
-        differs[i] = _bends_exactly(found, int(i) + 1)
+    differs = np.abs(np.diff(slopes)) > doubt[1:] + doubt[:-1]
+    for i in np.flatnonzero(bends & ~differs).tolist():
+        differs[i] = _bends_exactly(found, i + 1)
     keep = np.concatenate([[True], bends & differs, [True]])
     num = int(keep.sum()) - 1
     return Pieces(x[keep], y[keep], slopes[keep[:-1]], num, len(x) - 1, PiecesResult.exact)

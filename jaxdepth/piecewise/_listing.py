@@ -1,0 +1,26 @@
+"""The layers of one network R → R, checked."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from jaxdepth._misc import refuse
+from jaxdepth.networks import AffineLayer
+from jaxdepth.networks._affine import listed
+
+
+def list_scalar(net: Any, argument: str) -> tuple[AffineLayer, ...]:
+    """List the layers of the network that the caller knows as `argument`; refuse all but R → R."""
+    layers = listed(net, argument)
+    shapes = [layer.weight.shape[::-1] for layer in layers]
+    if any(len(shape) != 2 for shape in shapes):
+        cure = "Index it, use `jax.vmap`, or count a stack by `Exact`."
+        refuse(argument, "one network", "a stack of several", cure)
+    if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
+        refuse(argument, "layers whose shapes fit each other", shapes)
+    if shapes[0][0] != 1 or shapes[-1][1] != 1:
+        ends = (shapes[0][0], shapes[-1][1])
+        cure = "`piecewise.on_line` restricts a network of many inputs to a segment."
+        refuse(argument, "a network of one input and one output", ends, cure)
+    return layers
