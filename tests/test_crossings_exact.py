@@ -85,10 +85,9 @@ def test_weights_of_the_float64_user_survive_a_32_bit_session(x32):
     assert count([third, up], Exact()).value == 2
 
 
-@pytest.mark.parametrize("method", [Exact(), Rational()])
-def test_tracers_are_refused_with_the_cure(method):
-    with pytest.raises(ValueError, match=r"is a host method .* or count by `Grid` inside them"):
-        jax.vmap(lambda k: count(Sawtooth(k), method).value)(jnp.arange(1, 3))
+def test_the_referee_refuses_tracers_with_the_cure():
+    with pytest.raises(ValueError, match=r"`Rational` is a host method .* or count by"):
+        jax.vmap(lambda k: count(Sawtooth(k), Rational()).value)(jnp.arange(1, 3))
 
 
 def test_a_concrete_network_is_counted_inside_a_callers_trace():
@@ -179,6 +178,6 @@ def test_bad_networks_are_refused(untyped):
     keys = jax.random.split(jax.random.key(0), 3)
     stacked = eqx.filter_vmap(lambda key: eqx.nn.MLP(1, 1, 4, 1, key=key))(keys)
     with pytest.raises(ValueError, match="`fn` must be one network"):
-        count(stacked, Exact())
+        count(stacked, Rational())
     with pytest.raises(ValueError, match="`max_pieces` must be"):
         Exact(max_pieces=0)

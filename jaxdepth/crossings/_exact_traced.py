@@ -94,14 +94,14 @@ def _between_known(
     r + 1 times, and an even number of times where the two are equal, odd where not; before the
     first and after the last known label, at most r times.
     """
-    index = jnp.arange(len(labels), dtype=jnp.int64)
+    index, num = jnp.arange(len(labels), dtype=jnp.int64), num.astype(jnp.int64)
     last = jax.lax.cummax(jnp.where(known, index, -1))
     before = jnp.concatenate([jnp.full(1, -1, jnp.int64), last[:-1]])  # the known one before
     joined = known & (before >= 0)
     differ = joined & (labels != labels[before])
     gap = index - before
-    most = jnp.where(gap % 2 == differ, gap, gap - 1)
+    most = jnp.where((gap % 2 == 1) == differ, gap, gap - 1)
     any_known = last[-1] >= 0
-    first = jnp.argmax(known)
+    first = jnp.argmax(known).astype(jnp.int64)
     free = jnp.where(any_known, first + num - 1 - last[-1], num - 1)
     return 1 + jnp.sum(differ, dtype=jnp.int64), 1 + jnp.sum(jnp.where(joined, most, 0)) + free

@@ -47,8 +47,8 @@ def affine(h: Any, e: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
     terms = (weight.shape[1] + 2) * UNIT
     gamma, tiny = terms / (1 - terms), _tiny(e.dtype)
     size = _as(e, abs(weight)) + np.finfo(e.dtype).tiny
-    bound = (e + _as(e, gamma * abs(h)) + tiny) @ size.T + _as(e, gamma * abs(bias)) + tiny
-    return h @ weight.T + bias, bound * _slack(e.dtype, weight.shape[1])
+    bound = (e + _as(e, gamma * abs(h)) + tiny) @ size.T + _as(e, gamma * abs(bias))[None] + tiny
+    return h @ weight.T + bias[None], bound * _slack(e.dtype, weight.shape[1])
 
 
 def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
@@ -117,7 +117,7 @@ def activated(xp: Any, z: Any, e: Any, slope: Any) -> tuple[Any, Any]:
     gain = xp.where(z > 0, 1.0, slope)
     rounds = xp.where((slope == 0) | (abs(slope) == 1), 0.0, 1.0)
     h = gain * z
-    rounding = (gain != 1) * rounds * (UNIT * abs(h) + _tiny(e.dtype))
+    rounding = xp.where(gain == 1, 0, rounds * (UNIT * abs(h) + _tiny(e.dtype)))
     bound = _as(e, abs(gain)) * e + _as(e, rounding)
     return h, bound * _as(e, 1 + rounds * (_slack(e.dtype) - 1))
 

@@ -32,7 +32,7 @@ Method = Literal["float64", "rational"]
 
 def pieces(
     net: Any,
-    interval: tuple[float, float] = (0.0, 1.0),
+    interval: tuple[Any, Any] = (0.0, 1.0),
     method: Method = "float64",
     *,
     max_pieces: int = 2**22,

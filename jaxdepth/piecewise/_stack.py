@@ -28,7 +28,7 @@ def stack_size(net: Any) -> int | None:
     return lengths.pop()
 
 
-def member(net: Any, index: int) -> Any:
+def member(net: Any, index: Any) -> Any:
     """Return one network of a stack."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[index] if eqx.is_array(leaf) else leaf, net)
 

@@ -39,8 +39,8 @@ def _merged(v: TracedVertices) -> Pieces:
     told = jnp.pad(differs, 1) | ~bends
     keep = (inner & bends) | (index == 0) | (index == v.num - 1)
 
-    num = jnp.sum(keep, dtype=jnp.int64) - 1
-    kept = jnp.argsort(~keep, stable=True)
+    num = jnp.sum(keep, dtype=jnp.int32) - 1
+    kept = jnp.argsort(~keep, stable=True).astype(jnp.int32)
     kept = jnp.where(index <= num, kept, v.num - 1)
     breakpoints, values = x[kept], y[kept]
     run = jnp.diff(breakpoints)
@@ -56,7 +56,7 @@ def _merged(v: TracedVertices) -> Pieces:
         breakpoints,
         values,
         jnp.where(there, pieces, 0),
-        jnp.where(v.overflow, 0, num),
-        jnp.where(v.overflow, 0, v.num.astype(num.dtype) - 1),
+        jnp.where(v.overflow, 0, num.astype(jnp.int64)),
+        jnp.where(v.overflow, 0, v.num.astype(jnp.int64) - 1),
         result,
     )

@@ -1,0 +1,159 @@
+"""Exact counting of stacks, and within compiled programs."""
+
+import itertools
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdepth.crossings import CountResult, Exact, Rational, count
+from jaxdepth.crossings._exact_traced import _between_known
+from jaxdepth.networks import MLP, AffineLayer, Sawtooth
+from jaxdepth.piecewise._stack import member
+
+INTERVAL = (-2.0, 2.0)
+
+
+def stack_of(size, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(7), size)
+    return eqx.filter_vmap(lambda key: MLP((1, 6, 6, 1), dtype=dtype, key=key))(keys)
+
+
+@pytest.fixture(scope="module")
+def nets():
+    return stack_of(70)  # more than one tile
+
+
+@pytest.fixture(scope="module")
+def truth(nets):
+    return [
+        count(member(nets, i), Rational(), interval=INTERVAL, level=0.25).value for i in range(70)
+    ]
+
+
+def test_a_stack_is_counted_as_its_members_are(nets, truth):
+    answer = count(nets, Exact(), interval=INTERVAL, level=0.25)
+    assert answer.value.tolist() == answer.lower.tolist() == answer.upper.tolist() == truth
+    assert answer.trusted.all()
+    assert np.all(answer.result == CountResult.exact)
+    assert answer.value.dtype == np.int64
+    assert max(truth) > 2
+
+
+def test_what_the_program_leaves_open_is_settled_one_by_one():
+    # |3x − 1| + c has a minimum that touches the level ½, misses it, or passes below.
+    def layers(c):
+        fold = AffineLayer(np.array([[3.0]]), np.array([-1.0]), np.array(-1.0))
+        return [fold, AffineLayer(np.ones((1, 1)), np.array([c]), np.array(1.0))]
+
+    stack = jax.tree.map(lambda *leaves: np.stack(leaves), *map(layers, (0.5, 0.75, 0.25)))
+    answer = count(stack, Exact())
+    assert answer.value.tolist() == [1, 1, 3]
+    assert answer.trusted.all()
+
+
+@pytest.mark.parametrize("capacity", [1, None])
+def test_room_that_does_not_suffice_costs_time_and_no_kinks(nets, truth, capacity):
+    few = member(nets, np.arange(6))
+    answer = count(few, Exact(capacity=capacity), interval=INTERVAL, level=0.25)
+    assert answer.value.tolist() == truth[:6]
+
+
+def test_a_callers_vmap_is_traced_once_and_counts_the_same(x64, nets, truth):
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def both(nets):
+        return jax.vmap(lambda net: count(net, Exact(), interval=INTERVAL, level=0.25))(nets)
+
+    for _ in range(2):
+        answer = both(nets)
+    assert answer.value.tolist() == truth
+    assert bool(answer.trusted.all())
+    chex.assert_type([answer.value, answer.lower, answer.upper], jnp.int64)
+
+
+def test_sawtooths_of_every_depth_are_counted_in_one_program(x64):
+    def one(depth):
+        return count(Sawtooth(depth, teeth=2, max_depth=2), Exact(capacity=16))
+
+    answer = jax.jit(jax.vmap(one))(jnp.arange(0, 4))
+    assert answer.value[1:3].tolist() == [5, 17]
+    assert answer.trusted.tolist() == [False, True, True, False]
+    assert (answer.result == CountResult.not_finite).tolist() == [True, False, False, True]
+
+
+def test_a_level_in_doubt_widens_the_bounds(x64):
+    # The peak 0.1·… of a hat rounds: float64 cannot tell whether it reaches the level.
+    hat = [
+        AffineLayer(jnp.array([[1.0], [1.0]]), jnp.array([0.0, -1 / 3]), jnp.array(0.0)),
+        AffineLayer(jnp.array([[0.3, -0.6]]), jnp.zeros(1), jnp.array(1.0)),
+    ]
+    peak = 0.3 / 3
+    host = count(hat, Rational(), level=peak).value
+    traced = eqx.filter_jit(lambda net: count(net, Exact(), level=peak))(hat)
+    assert (int(traced.lower), int(traced.upper)) == (1, 3)
+    assert not bool(traced.trusted)
+    assert bool(traced.result == CountResult.unresolved)
+    assert host in (1, 3)
+    assert count(hat, Exact(), level=peak).value == host
+
+
+def test_a_kink_in_doubt_leaves_only_what_the_size_allows(x64):
+    # Two units with their kinks at the unrounded ⅓.
+    net = [
+        AffineLayer(jnp.array([[3.0], [3.0]]), jnp.array([-1.0, -1.0]), jnp.array(0.0)),
+        AffineLayer(jnp.array([[1.0, 1.0]]), jnp.zeros(1), jnp.array(1.0)),
+    ]
+    answer = eqx.filter_jit(lambda net: count(net, Exact()))(net)
+    assert bool(answer.result == CountResult.unresolved)
+    assert int(answer.lower) == 1
+    assert int(answer.upper) >= count(net, Exact()).value == 2
+
+
+def test_overflow_and_what_is_not_finite_are_said(x64):
+    small = jax.jit(lambda x: count(Sawtooth(2), Exact(capacity=1), interval=(x, 1.0)))(0.0)
+    assert bool(small.result == CountResult.overflow)
+    assert (int(small.value), int(small.lower)) == (1, 1)
+    assert int(small.upper) >= 2**2 + 1
+    broken = eqx.tree_at(
+        lambda net: net.bias_out, MLP((1, 6, 6, 1), key=jax.random.key(0)), jnp.full(1, jnp.nan)
+    )
+    answer = eqx.filter_jit(lambda net: count(net, Exact()))(broken)
+    assert bool(answer.result == CountResult.not_finite)
+    with pytest.raises(ValueError, match="`fn` must be finite"):
+        count(jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), broken), Exact())
+
+
+def test_a_program_that_counts_exactly_can_be_differentiated(x64):
+    def scaled(level):
+        return level * count(Sawtooth(1), Exact(), level=level).value.astype(level.dtype)
+
+    value, slope = jax.jit(jax.value_and_grad(scaled))(jnp.asarray(0.25))
+    assert (float(value), float(slope)) == (0.75, 3.0)
+
+
+def test_64_bit_off_is_refused_with_the_cure(x32):
+    with pytest.raises(ValueError, match=r"`Exact` is exact and needs float64.*enable_x64"):
+        jax.jit(lambda level: count(Sawtooth(2), Exact(), level=level).value)(0.5)
+
+
+def test_bounds_from_unknown_labels_are_attained():
+    for length in (1, 2, 5):
+        for labels in itertools.product([False, True], repeat=length):
+            for known in itertools.product([False, True], repeat=length):
+                free = [i for i in range(length) if not known[i]]
+                counts = []
+                for choice in itertools.product([False, True], repeat=len(free)):
+                    chosen = np.array(labels)
+                    chosen[free] = choice
+                    counts.append(1 + int(np.count_nonzero(np.diff(chosen))))
+                bounds = _BETWEEN(np.array(labels), np.array(known), np.int64(length))
+                assert tuple(int(bound) for bound in bounds) == (min(counts), max(counts))
+
+
+_BETWEEN = jax.jit(_between_known)
