@@ -7,8 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from jaxdepth._misc import check_integer, check_interval, refuse
-from jaxdepth.networks import factors
-from jaxdepth.piecewise._line import Dots, RationalMap, rational_map
+from jaxdepth.piecewise._line import Dots, RationalMap, rational_factors
 from jaxdepth.piecewise._rational import TooManyPiecesError
 
 
@@ -31,8 +30,8 @@ def cycles(
         The cycles x → f(x) → … in ascending order, each from its least point.
 
     Raises:
-        ValueError: as `pieces` does; too many pieces; or f^p is the identity on a whole interval,
-            of which every point is periodic.
+        ValueError: as `pieces` does; a traced network or interval; too many pieces; or f^p is the
+            identity on a whole interval, of which every point is periodic.
 
     Example:
         >>> from jaxdepth.networks import Sawtooth
@@ -45,12 +44,12 @@ def cycles(
         check_integer("period", period, 1),
         check_integer("max_pieces", max_pieces, 1),
     )
-    start, end = (Fraction(edge) for edge in check_interval(interval))
-    listed = factors(net)
-    exact = {id(each): rational_map(each, "cycles", "net") for each, _ in listed}
-    maps = [exact[id(each)] for each, times in listed for _ in range(times)]
+    interval = check_interval(interval)
+    steps = rational_factors(net, "cycles", "net", interval)
+    maps = [each for each, times in steps for _ in range(times)]
+    kinks = [Fraction(edge) for edge in interval]
+    values = kinks
     try:
-        kinks, values = [start, end], [start, end]
         for each in maps * period:
             kinks, values = _compose((kinks, values), each, max_pieces)
     except TooManyPiecesError:

@@ -1,4 +1,4 @@
-"""One piecewise linear map R → R in exact rational arithmetic, on as much of the line as asked."""
+"""Piecewise linear maps R → R in exact rational arithmetic, on as much of the line as asked."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+from jaxdepth._misc import is_traced
+from jaxdepth.networks import factors
 from jaxdepth.piecewise._pieces import prepare
-from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
+from jaxdepth.piecewise._rational import enumerate_rational
 
 Dots = tuple[list[Fraction], list[Fraction]]  # kinks, ascending, and the values there
+
+_MAX_PIECES = 2**22
 
 
 class RationalMap:
@@ -56,17 +60,29 @@ class RationalMap:
         )
 
 
-def rational_map(net: Any, verb: str, argument: str, max_pieces: int = 2**22) -> RationalMap:
-    """Return a network R → R, concrete and finite, as a `RationalMap`.
+def rational_factors(
+    net: Any, verb: str, argument: str, *others: Any
+) -> list[tuple[RationalMap, int]]:
+    """Return the factors of a network R → R, in order of evaluation, and how often each is applied.
 
-    A network with a method `dots()`, such as `ConnectTheDots`, is linear between those and constant
-    outside; any other lists its affine layers. More than `max_pieces` pieces raise
-    `TooManyPiecesError`, from whatever call first meets them.
+    A factor with a method `dots()`, such as `ConnectTheDots`, is linear between those and constant
+    outside; any other lists its affine layers. More than 2^22 pieces raise `TooManyPiecesError`,
+    from whatever call first meets them. The network and the `others` must be concrete.
     """
+    if is_traced(net, others):
+        raise ValueError(
+            f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap "
+            "and grad; inside them, count by `Grid`."
+        )
+    listed = factors(net)
+    distinct = {id(each): each for each, _ in listed}  # a factor that recurs is enumerated once
+    exact = {name: _rational_map(each, verb, argument) for name, each in distinct.items()}
+    return [(exact[id(each)], times) for each, times in listed]
+
+
+def _rational_map(net: Any, verb: str, argument: str) -> RationalMap:
     if hasattr(net, "dots"):
         nodes, values = net.dots()
-        if len(nodes) > max_pieces:
-            raise TooManyPiecesError
         return RationalMap(
             lambda low, high: (
                 [min(low, nodes[0] - 1), *nodes, max(high, nodes[-1] + 1)],
@@ -74,4 +90,4 @@ def rational_map(net: Any, verb: str, argument: str, max_pieces: int = 2**22) ->
             )
         )
     layers, _, _ = prepare(net, (0, 1), verb, argument)
-    return RationalMap(lambda low, high: enumerate_rational(layers, low, high, max_pieces))
+    return RationalMap(lambda low, high: enumerate_rational(layers, low, high, _MAX_PIECES))

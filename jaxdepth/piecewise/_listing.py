@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxdepth._misc import refuse
 from jaxdepth.networks import AffineLayer
-from jaxdepth.networks._affine import listed
+from jaxdepth.networks._affine import listed, refuse_stack
 
 
 def list_scalar(net: Any, argument: str) -> tuple[AffineLayer, ...]:
@@ -15,8 +15,7 @@ def list_scalar(net: Any, argument: str) -> tuple[AffineLayer, ...]:
     layers = listed(net, argument)
     shapes = [layer.weight.shape[::-1] for layer in layers]
     if any(len(shape) != 2 for shape in shapes):
-        cure = "Index it, use `jax.vmap`, or count a stack by `Exact`."
-        refuse(argument, "one network", "a stack of several", cure)
+        refuse_stack(argument)
     if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
         refuse(argument, "layers whose shapes fit each other", shapes)
     if shapes[0][0] != 1 or shapes[-1][1] != 1:

@@ -14,6 +14,7 @@ Bounds may be kept in float32, whose own rounding they then include: half the wo
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -58,10 +59,10 @@ def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
     2^(p+r); none rounds if they stay within 2^(53+p+r).
     """
     grid = xp.minimum(
-        lowest_bit(xp, h).min(axis=1)[:, None] + lowest_bit(xp, weight).min(axis=1)[None],
+        _least(xp, lowest_bit(xp, h))[:, None] + _least(xp, lowest_bit(xp, weight))[None],
         lowest_bit(xp, bias)[None],
     )
-    most = abs(h).max(axis=1)[:, None] * abs(weight).sum(axis=1)[None] + abs(bias)[None]
+    most = -_least(xp, -abs(h))[:, None] * abs(weight).sum(axis=1)[None] + abs(bias)[None]
     return _fits(xp, most * (1 + 2 * weight.shape[1] * UNIT), grid)
 
 
@@ -99,8 +100,8 @@ def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> 
     So it is where both rows are multiples of 2^p, and t̂ of 2^q with t̂(z_l − z_r) = z_l, while all
     stays within 2^(53+p+q).
     """
-    grid = xp.minimum(lowest_bit(xp, left).min(axis=1), lowest_bit(xp, right).min(axis=1))
-    most = abs(left).max(axis=1) + abs(right).max(axis=1)
+    grid = xp.minimum(*(_least(xp, lowest_bit(xp, rows)) for rows in (left, right)))
+    most = -_least(xp, -abs(left)) - _least(xp, -abs(right))
     return (t * (z_l - z_r) == z_l) & _fits(xp, most, grid + lowest_bit(xp, t))
 
 
@@ -156,6 +157,12 @@ def lowest_bit(xp: Any, values: Any) -> Any:
     mantissa = (bits & (2**52 - 1)) | (1 << 52)
     zeros = xp.bitwise_count((mantissa & -mantissa) - 1)
     return xp.where(values == 0, 4 * _EXPONENTS, exponent - 1075 + zeros.astype(np.int64))
+
+
+def _least(xp: Any, rows: Any) -> Any:
+    """Return the least entry of every row; NumPy is slow along an axis of a few entries."""
+    few = xp is np and rows.shape[1] <= 8
+    return functools.reduce(np.minimum, rows.T) if few else rows.min(axis=1)
 
 
 def _fits(xp: Any, most: Any, grid: Any) -> Any:
