@@ -10,8 +10,20 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from jaxdepth.crossings import Exact, Grid, Rational, count
-from jaxdepth.networks import MLP, DeepLinear, RadialNetwork, Sawtooth, ThreeLayer, TwoLayer
+from jaxdepth.crossings import Certified, Exact, Grid, Rational, Symbolic, count
+from jaxdepth.networks import (
+    MLP,
+    DeepLinear,
+    Iterated,
+    RadialNetwork,
+    Sawtooth,
+    ThreeLayer,
+    TwoLayer,
+    polynomial,
+    product,
+    square,
+)
+from jaxdepth.piecewise import on_line
 from jaxdepth.radial import Ball, Cosine
 
 
@@ -29,6 +41,11 @@ NETWORKS = {
     "ThreeLayer": (lambda key: ThreeLayer(3, (4, 2), activation="sigmoid", key=key), (3,)),
     "RadialNetwork": (radial, (3,)),
     "DeepLinear": (lambda key: DeepLinear((3, 4, 2), scale=1.0, key=key), (3,)),
+    "square": (lambda key: square(3), ()),
+    "product": (lambda key: product(3), (2,)),
+    "polynomial": (lambda key: polynomial([0.5, -1.0, 2.0], 3), ()),
+    "Iterated": (lambda key: Iterated(MLP((1, 3, 1), key=key), 2), ()),
+    "on_line": (lambda key: on_line(MLP((2, 3, 1), key=key), jnp.zeros(2), jnp.ones(2)), ()),
     "Cosine": (lambda key: Cosine(4.0, 6.5), (3,)),
     "Ball": (lambda key: Ball(2.0), (3,)),
 }
@@ -85,6 +102,9 @@ def test_a_network_serialises(make, shape, getkey):
     chex.assert_trees_all_equal(eqx.tree_deserialise_leaves(buffer, other)(x), net(x))
 
 
+METHODS = [Grid(2**9 + 1), Exact(), Rational(), Symbolic(), Certified()]
+
+
 class Variants(chex.TestCase):
     """Compiled equals eager."""
 
@@ -97,7 +117,7 @@ class Variants(chex.TestCase):
         chex.assert_trees_all_close(value, net(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [Grid(2**9 + 1), Exact(), Rational()], ids=lambda m: repr(m)[:8])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_every_method_counts_the_sawtooth_and_brackets_its_value(method):
     for depth in (1, 5, 8):
         answer = count(Sawtooth(depth), method)
@@ -105,8 +125,9 @@ def test_every_method_counts_the_sawtooth_and_brackets_its_value(method):
         assert bool(answer.trusted)
 
 
-@pytest.mark.parametrize("method", [Grid(2**9 + 1), Exact(), Rational()], ids=lambda m: repr(m)[:8])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 def test_an_answer_is_a_pytree_that_passes_through_jit(method):
     answer = jax.jit(lambda answer: answer)(count(Sawtooth(2), method))
     assert int(answer.value) == 5
-    assert "exact" in repr(answer.result)
+    proven = "certified" if isinstance(method, Certified) else "exact"
+    assert proven in repr(answer.result)

@@ -33,7 +33,10 @@ def count(
 
     Args:
         fn: a function R → R: a network of shape (1,) → (1,) or () → (), or any callable for `Grid`.
-        method: `Grid(num_points)`, `Exact()` or `Rational()`.
+            (`piecewise.on_line` restricts a network of many inputs to a segment.)
+        method: what is known of fn decides: `Exact()` for piecewise linear networks, one or a
+            stack of them, and `Rational()`, its referee; `Symbolic()` for compositions of any
+            depth; `Certified()` for smooth activations; `Grid(num_points)` for any callable.
         interval: (start, end), finite, start < end.
         level: a finite number.
 
