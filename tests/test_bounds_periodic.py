@@ -3,6 +3,7 @@ import math
 import os
 from fractions import Fraction
 
+import jax
 import mpmath
 import numpy as np
 import pytest
@@ -107,3 +108,5 @@ def test_what_cannot_be_listed_is_refused():
         cycles(Sawtooth(1), 12, max_pieces=1000)
     with pytest.raises(ValueError, match="`period` must be an integer, at least 1"):
         cycles(flip, 0)
+    with pytest.raises(ValueError, match="`cycles` is a host method"):
+        jax.jit(lambda end: cycles(flip, 1, (0, end)))(1.0)

@@ -21,6 +21,7 @@ from jaxdepth.crossings import (
     count_iterates,
     growth_rate,
 )
+from jaxdepth.crossings._perron import perron_root
 from jaxdepth.networks import (
     AffineLayer,
     Composition,
@@ -188,7 +189,18 @@ def test_more_intervals_than_allowed_are_flagged_and_the_bounds_stay_true():
         assert answer.trusted == (answer.result == CountResult.exact)
         assert answer.value == (value if answer.trusted else 1)
     assert "overflow" in repr(answers[-1])
-    assert count(Iterated(TENT, 10_100), Symbolic(max_nodes=20)).upper == math.inf
+    # Each further iterate multiplies the bound by the 58 laps on [0, 0.9]: beyond 2^(5.8·1,790).
+    zigzag = ConnectTheDots([i / 64 for i in range(65)], [0, 0.9] * 32 + [0])
+    assert count(Iterated(zigzag, 1_800), Symbolic(max_nodes=20)).upper == math.inf
+
+
+@once
+def test_maps_of_too_many_pieces_leave_no_bound(monkeypatch):
+    monkeypatch.setattr("jaxdepth.piecewise._line._MAX_PIECES", 4)
+    steep = Sawtooth(1, teeth=3).affine_layers()  # one factor of 6 pieces
+    for last in (TENT, ConnectTheDots([0, 1], [0.5, 0.5])):
+        answer = count(Composition([steep, last]), Symbolic())
+        assert (answer.result, answer.value, answer.upper) == (CountResult.overflow, 1, math.inf)
 
 
 @once
@@ -221,6 +233,44 @@ def test_growth_rates_of_markov_maps_are_logs_of_spectral_radii(net, level, rho)
         assert found.lower <= mpmath.log(rho) <= found.upper
     assert found.trusted
     assert found.rate == pytest.approx(math.log(rho), rel=1e-15)
+
+
+@once
+@pytest.mark.parametrize("folds", [5, 101, 4000])
+def test_growth_rates_are_enclosed_where_no_float_holds_the_matrix_nor_its_vector(folds):
+    # On [0, 1] m^folds, then off to [2, 3]; from there straight back. Twice round doubles `folds`
+    # times; what starts between the two never returns.
+    fold = ConnectTheDots([0, Fraction(1, 2), 1, 2, 3], [0, 1, 0, 2, 3])
+    swap = ConnectTheDots([0, 1, 2, 3], [2, 3, 0, 1])
+    found = growth_rate(Composition([Iterated(fold, folds), swap]), interval=(0, 3))
+    with mpmath.workdps(30):
+        assert found.lower <= folds * mpmath.log(2) / 2 <= found.upper
+    assert found.trusted
+    assert found.upper - found.lower < 1e-14 * (1 + found.rate)
+
+
+@once
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(data=st.data(), size=st.integers(2, 5), bits=st.sampled_from([1, 8, 60]))
+def test_the_root_of_perron_is_enclosed_as_mpmath_finds_it(data, size, bits):
+    entries = st.integers(0, 2**bits)
+    matrix = {i: {(i + 1) % size: 1} for i in range(size)}  # a ring, and whatever else
+    for i, j, entry in data.draw(
+        st.lists(st.tuples(*[st.integers(0, size - 1)] * 2, entries), max_size=6)
+    ):
+        matrix[i][j] = matrix[i].get(j, 0) + entry
+    lower, upper = perron_root(
+        {i: {j: n for j, n in row.items() if n} for i, row in matrix.items()}
+    )
+    with mpmath.workdps(60):
+        dense = mpmath.matrix(size)
+        for i, row in matrix.items():
+            for j, entry in row.items():
+                dense[i, j] = entry
+        root = max(mpmath.re(each) for each in mpmath.eig(dense, left=False, right=False))
+        low, high = (mpmath.mpf(each.numerator) / each.denominator for each in (lower, upper))
+        assert low * (1 - mpmath.mpf(10) ** -25) <= root <= high * (1 + mpmath.mpf(10) ** -25)
+    assert upper - lower <= upper * Fraction(1e-14)
 
 
 @once
@@ -286,7 +336,7 @@ def test_a_wholly_concrete_count_works_inside_a_callers_trace():
 
 
 def test_bad_arguments_are_refused(untyped):
-    with pytest.raises(ValueError, match=r"is a host method .* or count by `Grid` inside them"):
+    with pytest.raises(ValueError, match=r"is a host method .* inside them, count by `Grid`"):
         jax.vmap(lambda k: count(Sawtooth(k), Symbolic()).value)(jnp.arange(1, 3))
     with pytest.raises(ValueError, match="`fn` must be a piecewise linear network"):
         count(jnp.sin, Symbolic())
@@ -294,6 +344,12 @@ def test_bad_arguments_are_refused(untyped):
         count(Iterated([layer([[1, 2], [0, 1]], [0, 0])], 3), Symbolic())
     with pytest.raises(ValueError, match="`fn` must be finite"):
         count(Iterated([layer([[np.nan]], [0])], 3), Symbolic())
+    with pytest.raises(ValueError, match="`net` must be one network; got 'a stack of several'"):
+        count(eqx.filter_vmap(Sawtooth)(jnp.arange(1, 3)), Symbolic())
+    with pytest.raises(ValueError, match="`depth` must be at least 1; got 'a traced depth"):
+        count(Iterated(jax.jit(Sawtooth)(0), 2), Symbolic())  # as a network it is NaN
+    with pytest.raises(ValueError, match="`values` must be of slopes within the range of float64"):
+        ConnectTheDots([0, 1e-300], [0, 1e300]).affine_layers()
     with pytest.raises(ValueError, match="`max_nodes` must be an integer, at least 1"):
         Symbolic(max_nodes=0)
     with pytest.raises(ValueError, match="`times` must be an integer, at least 1"):
@@ -328,6 +384,10 @@ def test_dots_that_define_no_continuous_map_are_refused(nodes, values, match, un
 def test_permutations_and_periods_are_checked(untyped):
     with pytest.raises(ValueError, match="`images` must be a permutation"):
         ConnectTheDots.from_permutation([0, 0, 1])
+    with pytest.raises(ValueError, match=r"`images` must be an integer, at least 0; got 1\.0"):
+        ConnectTheDots.from_permutation([1.0, 0])
+    with pytest.raises(ValueError, match="`images` must be a sequence"):
+        ConnectTheDots.from_permutation(3)
     with pytest.raises(ValueError, match="`period` must be odd"):
         ConnectTheDots.stefan(4)
     with pytest.raises(ValueError, match="`period` must be an integer, at least 3"):

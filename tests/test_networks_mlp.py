@@ -1,3 +1,5 @@
+from functools import partial
+
 import chex
 import equinox as eqx
 import jax
@@ -5,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdepth.crossings import Certified, count
 from jaxdepth.networks import MLP, AffineLayer, DeepLinear, ThreeLayer, TwoLayer, affine_layers
 
 MAX_SIZES = (2, 6, 6, 6, 3)
@@ -73,6 +76,16 @@ def test_a_traced_size_out_of_range_gives_nan_and_not_a_smaller_network(getkey):
 
     bad = value(jnp.array([0, 7, 3, 3, 3]), jnp.array([1, 1, 0, 4, 2]))
     assert np.isnan(bad).all(axis=1).tolist() == [True, True, True, True, False]
+
+
+def test_no_method_takes_a_network_of_nan_for_a_constant():
+    make = jax.jit(partial(MLP.padded, (1, 6, 6, 1), key=jax.random.key(0)))
+    for width, depth in ((7, 2), (3, 9)):
+        net = make(width=width, depth=depth)
+        with pytest.raises(ValueError, match="`net` must be one within its sizes"):
+            net.affine_layers()
+        with pytest.raises(ValueError, match="`fn` must be finite"):
+            count(net, Certified())
 
 
 def test_weights_have_the_variance_of_he(getkey):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Set
 from fractions import Fraction
 from typing import Any
 
 import equinox as eqx
-import numpy as np
 
 from jaxdepth._misc import check_integer, check_interval, check_real
+from jaxdepth.crossings._graph import Matrix, between, components
+from jaxdepth.crossings._perron import perron_root
 from jaxdepth.crossings._symbolic import ascend
 from jaxdepth.crossings._tower import Envelope, Factors, Tower
-
-Matrix = dict[int, dict[int, int]]  # interval -> how often the map takes it over which intervals
 
 
 class GrowthResult(eqx.Enumeration):
@@ -85,16 +83,16 @@ def growth_rate(
         (True, True)
 
     Reference:
-        Hofbauer, Israel Journal of Mathematics 34 (1979); Seneta, Non-negative Matrices and Markov
-        Chains, Theorem 1.6, for min (Ax)_i/x_i ≤ ρ(A) ≤ max (Ax)_i/x_i, A irreducible, x > 0.
+        Hofbauer, On intrinsic ergodicity of piecewise monotonic transformations with positive
+        entropy, Israel Journal of Mathematics 34 (1979).
     """
     max_nodes = check_integer("max_nodes", max_nodes, 1)
     iterates = check_integer("iterates", iterates, 1)
     interval, level = check_interval(interval), check_real("level", level)
     tower, identity, steps = ascend(net, interval, level, max_nodes, "growth_rate", "net")
     matrix, finite = _matrix(tower, set(identity), steps)
-    matrix = _between(matrix, {node for node in matrix if tower.changes({node: 1})})
-    radii = [_radius(matrix, part) for part in _components(matrix)]
+    matrix = between(matrix, {node for node in matrix if tower.changes({node: 1})})
+    radii = [perron_root(part) for part in components(matrix)]
     lower, upper = (max((radius[i] for radius in radii), default=Fraction(0)) for i in (0, 1))
     rate, low, high = (max(0.0, _log(ρ)) for ρ in ((lower + upper) / 2, lower, upper))
     low, high = max(0.0, low - _slack(low)), high + _slack(high)
@@ -105,7 +103,7 @@ def growth_rate(
 
 
 def _matrix(tower: Tower, start: set[int], steps: Factors) -> tuple[Matrix, bool]:
-    """Return the rows of the intervals that are reached from `start`, and whether that is all."""
+    """Return A's rows, for the intervals reached from `start`, and whether those are all."""
     matrix: Matrix = {}
     waiting, known, finite = list(start), set(start), True
     for node in waiting:  # which grows meanwhile
@@ -116,87 +114,6 @@ def _matrix(tower: Tower, start: set[int], steps: Factors) -> tuple[Matrix, bool
         waiting += [each for each in image if each not in known]
         known |= image.keys()
     return matrix, finite
-
-
-def _between(matrix: Matrix, ends: set[int]) -> Matrix:
-    """Keep the nodes from which a path leads to `ends`."""
-    kept = _flood(_reversed(matrix), ends)
-    return {
-        node: {image: times for image, times in row.items() if image in kept}
-        for node, row in matrix.items()
-        if node in kept
-    }
-
-
-def _reversed(matrix: Matrix) -> dict[int, list[int]]:
-    sources: dict[int, list[int]] = {node: [] for node in matrix}
-    for node, row in matrix.items():
-        for image in row:
-            sources[image].append(node)
-    return sources
-
-
-def _flood(
-    edges: dict[int, list[int]], start: set[int], barred: Set[int] = frozenset()
-) -> set[int]:
-    reached, waiting = set(start), list(start)
-    for node in waiting:
-        fresh = set(edges[node]) - reached - barred
-        reached |= fresh
-        waiting += fresh
-    return reached
-
-
-def _components(matrix: Matrix) -> Iterator[list[int]]:
-    """Yield the strong components: Kosaraju's two searches, with stacks of their own."""
-    finished: list[int] = []
-    visited: set[int] = set()
-    for root in matrix:
-        stack = [] if root in visited else [(root, iter(matrix[root]))]
-        visited.add(root)
-        while stack:
-            node, images = stack[-1]
-            fresh = next((image for image in images if image not in visited), None)
-            if fresh is None:
-                finished.append(node)
-                stack.pop()
-            else:
-                visited.add(fresh)
-                stack.append((fresh, iter(matrix[fresh])))
-    sources = _reversed(matrix)
-    told: set[int] = set()
-    for root in reversed(finished):
-        if root not in told:
-            part = _flood(sources, {root}, told)
-            told |= part
-            yield sorted(part)
-
-
-def _radius(matrix: Matrix, part: list[int]) -> tuple[Fraction, Fraction]:
-    """Enclose the spectral radius of a strong component, by a float vector and exact quotients."""
-    if len(part) == 1:
-        exact = Fraction(matrix[part[0]].get(part[0], 0))
-        return exact, exact
-    place = {node: i for i, node in enumerate(part)}
-    rows = [
-        {place[image]: times for image, times in matrix[node].items() if image in place}
-        for node in part
-    ]
-    unit = max(max(row.values()) for row in rows)  # entries may be beyond floats
-    dense = np.zeros((len(part), len(part)))
-    for i, row in enumerate(rows):
-        dense[i, list(row)] = [times / unit for times in row.values()]
-    values, vectors = np.linalg.eig(dense)
-    x = np.abs(vectors[:, np.argmax(values.real)]) + 2.0**-60
-    for _ in range(8):  # A + 1 is aperiodic: smooths what rounding left
-        x = dense @ x + x
-        x = x / np.max(x)
-    exact_x = [Fraction(entry) for entry in x.tolist()]
-    quotients = [
-        sum(times * exact_x[j] for j, times in row.items()) / exact_x[i]
-        for i, row in enumerate(rows)
-    ]
-    return min(quotients), max(quotients)
 
 
 def _laps_rate(net: Any, interval: tuple[Any, Any], iterates: int) -> float:

@@ -8,12 +8,11 @@ from typing import Any
 
 import equinox as eqx
 
-from jaxdepth._misc import check_integer, check_interval, check_real, is_traced
+from jaxdepth._misc import check_integer, check_interval, check_real
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._count import AbstractCounter
 from jaxdepth.crossings._tower import Branches, Envelope, Factors, Tower
-from jaxdepth.networks import factors
-from jaxdepth.piecewise._line import rational_map
+from jaxdepth.piecewise._line import rational_factors
 
 
 class Symbolic(AbstractCounter):
@@ -99,14 +98,7 @@ def ascend(
     net: Any, interval: tuple[Any, Any], level: Any, max_nodes: int, verb: str, argument: str
 ) -> tuple[Tower, Branches, Factors]:
     """Return a new tower, the identity's one branch, and the factors to climb it by."""
-    if is_traced(net, interval, level):
-        raise ValueError(
-            f"`{verb}` is a host method and works on concrete networks: call it outside jit, vmap "
-            "and grad, or count by `Grid` inside them."
-        )
-    listed = factors(net)
-    exact = {id(each): rational_map(each, verb, argument) for each, _ in listed}
-    steps = [(exact[id(each)], times) for each, times in listed]
+    steps = rational_factors(net, verb, argument, interval, level)
     tower = Tower(Fraction(level), max_nodes)
     return tower, tower.start(*map(Fraction, interval)), steps
 

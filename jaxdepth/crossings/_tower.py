@@ -32,7 +32,10 @@ Factors = Sequence[tuple[RationalMap, int]]  # maps, and how often each is appli
 
 
 class Envelope(NamedTuple):
-    """What is still known beyond the capacity: at most `branches`, all within [low, high]."""
+    """What is still known beyond the capacity: at most `branches`, all within [low, high].
+
+    Nothing at all, not even the range, where `branches` is infinite.
+    """
 
     low: Fraction
     high: Fraction
@@ -122,6 +125,8 @@ def turning_values(values: list[Fraction]) -> list[Fraction]:
 
 
 def _push_envelope(envelope: Envelope, each: RationalMap) -> Envelope:
+    if envelope.branches == math.inf:
+        return envelope
     try:
         _, values = each.graph(envelope.low, envelope.high)
     except TooManyPiecesError:

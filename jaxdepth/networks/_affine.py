@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -82,6 +82,12 @@ def listed(net: Any, argument: str) -> tuple[AffineLayer, ...]:
         type(net).__name__,
         "Count any other function by `Grid`.",
     )
+
+
+def refuse_stack(argument: str) -> NoReturn:
+    """Refuse a stack of networks where one was asked for."""
+    cure = "Index it, use `jax.vmap`, or count a stack by `Exact`."
+    refuse(argument, "one network", "a stack of several", cure)
 
 
 def _chain(steps: list[Any], argument: str) -> tuple[AffineLayer, ...]:

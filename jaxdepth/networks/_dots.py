@@ -80,11 +80,12 @@ class ConnectTheDots(eqx.Module):
             >>> ConnectTheDots.from_permutation([1, 2, 0]).values
             (Fraction(1, 2), Fraction(1, 1), Fraction(0, 1))
         """
-        last = len(images) - 1
-        if last < 1 or sorted(images) != list(range(last + 1)):
+        order = [check_integer("images", image, 0) for image in _entries("images", images)]
+        last = len(order) - 1
+        if last < 1 or sorted(order) != list(range(last + 1)):
             refuse("images", "a permutation of 0, …, p − 1 with p ≥ 2", images)
         nodes = [Fraction(i, last) for i in range(last + 1)]
-        return cls(nodes, [Fraction(image, last) for image in images])
+        return cls(nodes, [Fraction(image, last) for image in order])
 
     @classmethod
     def stefan(cls, period: int) -> ConnectTheDots:
@@ -143,14 +144,25 @@ class ConnectTheDots(eqx.Module):
         slopes = [(y1 - y0) / (x1 - x0) for (x0, y0), (x1, y1) in itertools.pairwise(dots)]
         flat = Fraction(0)
         turns = [after - before for before, after in itertools.pairwise([flat, *slopes, flat])]
-        return np.array(self.nodes, np.float64), np.array(turns, np.float64)
+        try:
+            return np.array(self.nodes, np.float64), np.array(turns, np.float64)
+        except OverflowError:
+            refuse(
+                "values",
+                "of slopes within the range of float64, to be evaluated and listed",
+                "steeper ones",
+                "Rescale the map, or count it by `Symbolic`, which does not round.",
+            )
 
 
 def _rationals(argument: str, numbers: Any) -> list[Fraction]:
     if is_traced(numbers):
         refuse(argument, "concrete", numbers, "Build the map outside jit, vmap and grad.")
+    return [Fraction(check_real(argument, entry)) for entry in _entries(argument, numbers)]
+
+
+def _entries(argument: str, numbers: Any) -> list[Any]:
     try:
-        entries = list(numbers)
+        return list(numbers)
     except TypeError:
         refuse(argument, "a sequence of real numbers", numbers)
-    return [Fraction(check_real(argument, entry)) for entry in entries]

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxdepth._misc import check_integer, check_key, is_traced, refuse
 from jaxdepth.networks._activations import activation as activation_named, negative_slope
-from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._affine import AffineLayer, affine_layer, refuse_stack
 from jaxdepth.networks._parameters import float_dtype
 
 
@@ -109,9 +109,10 @@ class MLP(eqx.Module):
             )
         gain, std = jnp.asarray(weight_gain, dtype), jnp.asarray(bias_std, dtype)
         drawn = _draw(key, self.widths, self.depth, gain, std, self.sizes)
-        self.weight_in, self.weights, weight_out, self.biases, self.bias_out = drawn
-        # A traced width or depth out of range fills the output with NaN: counts say `not finite`.
-        self.weight_out = jnp.where(within, weight_out, jnp.nan)
+        self.weight_in, self.weights, self.weight_out, self.biases, bias_out = drawn
+        # A traced width or depth out of range fills the output with NaN, by what no mask takes out:
+        # counts say `not finite`.
+        self.bias_out = jnp.where(within, bias_out, jnp.nan)
 
     @classmethod
     def padded(
@@ -170,7 +171,11 @@ class MLP(eqx.Module):
         slope = negative_slope(self.activation)
         weights = [self.weight_in, *self.weights]
         if not is_traced(self.widths, self.depth):
+            if np.ndim(self.depth):
+                refuse_stack("net")
             widths = np.asarray(self.widths)[: int(self.depth)].tolist()
+            if not widths or not all(widths):
+                refuse("net", "one within its sizes", "a traced width or depth that was not")
             ins = [self.sizes[0], *widths]
             hidden = [
                 affine_layer(weight[:rows, :columns], bias[:rows], slope)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdepth._misc import RealLike, check_integer, is_traced, refuse
-from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._affine import AffineLayer, affine_layer, refuse_stack
 from jaxdepth.networks._dots import ConnectTheDots
 from jaxdepth.networks._scalar import as_float
 
@@ -126,6 +126,10 @@ class Sawtooth(eqx.Module):
     def _concrete_depth(self, purpose: str) -> int:
         if is_traced(self.depth):
             refuse("depth", f"concrete {purpose}", self.depth, "Call outside jit and vmap.")
+        if np.ndim(self.depth):
+            refuse_stack("net")
+        if self.depth < 1:
+            refuse("depth", "at least 1", "a traced depth that was out of range")
         return int(self.depth)
 
     def resolves(
