@@ -9,10 +9,12 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("jd.")[1].split(".")[0])
+@pytest.mark.parametrize(
+    "block", BLOCKS, ids=lambda block: re.findall(r"jd\.(\w+)\.\w+\(", block)[-1]
+)
 def test_every_python_block_of_the_readme_runs(block, x32):
     exec(compile(block, "README.md", "exec"), {})
 
 
 def test_the_readme_shows_each_result():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
