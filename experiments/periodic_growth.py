@@ -67,8 +67,15 @@ class Config:
             raise ValueError(f"`iterates` must be at least 8 and at most 62; got {self.iterates}.")
         if self.deep < 1:
             raise ValueError(f"`deep` must be at least 1; got {self.deep}.")
-        if 3 not in self.cycle_periods:
-            raise ValueError(f"`cycle_periods` must hold 3; got {self.cycle_periods}.")
+        for name in ("periods", "census"):
+            given = getattr(self, name)
+            odd = all(p >= 3 and p % 2 for p in given)
+            if not (given and odd and sorted(set(given)) == list(given)):
+                raise ValueError(f"`{name}` must be odd, at least 3 and ascending; got {given}.")
+        if 3 not in self.cycle_periods or min(self.cycle_periods) < 1:
+            raise ValueError(
+                f"`cycle_periods` must be at least 1 and hold 3; got {self.cycle_periods}."
+            )
 
 
 QUICK = Config()
@@ -263,7 +270,9 @@ def draw_counts(counts: Any, results: Results, shades: dict[int, Any]) -> None:
     looks = [*shades.values(), BLUE, ORANGE]
     shown = slice(1, None, 2)  # two steps are one of Štefan's swings from side to side
     top = 8 * scaled[0, -1]  # the mirror map leaves it soon
-    for row, name, shade, marker in zip(scaled, names, looks, MARKERS * 2, strict=False):
+    for row, name, shade, marker in zip(
+        scaled, names, looks, itertools.cycle(MARKERS), strict=False
+    ):
         counts.semilogy(k[shown], row[shown], marker, color=shade, markersize=3.5)
         last = np.flatnonzero(row < top)[-1]
         counts.annotate(

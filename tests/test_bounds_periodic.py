@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from experiments.periodic_growth import Config
 from jaxdepth.bounds import periodic_growth
 from jaxdepth.crossings import growth_rate
 from jaxdepth.networks import AffineLayer, Composition, ConnectTheDots, Iterated, Sawtooth
@@ -110,3 +111,12 @@ def test_what_cannot_be_listed_is_refused():
         cycles(flip, 0)
     with pytest.raises(ValueError, match="`cycles` is a host method"):
         jax.jit(lambda end: cycles(flip, 1, (0, end)))(1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("periods", (4,)), ("census", ()), ("periods", (5, 3)), ("cycle_periods", (0, 3))],
+)
+def test_periods_that_the_experiment_cannot_claim_of_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        Config(**{name: value})
