@@ -1,7 +1,9 @@
 import math
 from fractions import Fraction
 
+import jax.numpy as jnp
 import mpmath
+import numpy as np
 import pytest
 
 from jaxdepth.bounds import telgarsky16_random_label_samples, telgarsky16_vc_upper
@@ -36,6 +38,13 @@ def test_the_random_labels_are_as_many_as_theorem_1_2_asks(size, delta):
             8 * mpmath.e * m * t * alpha * beta * p * (layers + 1)
         ) + 4 * mpmath.log(mpmath.mpf(odds.denominator) / odds.numerator)
         assert found == int(mpmath.ceil(need))
+
+
+@pytest.mark.parametrize("delta", [np.float32(0.01), np.array(0.01), jnp.float32(0.01)])
+def test_a_probability_may_be_an_array_of_no_axes(delta):
+    # 7693 + 4 ln(1/δ) to within 1e-6: no dtype's rounding of δ reaches the next integer.
+    sizes = {"nodes": 9, "layers": 2, "parameters": 25}
+    assert telgarsky16_random_label_samples(1, 1, 1, **sizes, delta=delta) == 7694
 
 
 def test_an_integer_part_of_a_hundred_digits_is_right_to_the_last():

@@ -66,6 +66,15 @@ def test_degrees_multiply_in_a_composition_add_in_a_product_and_at_most_survive_
     assert cancelled == 2 < piecewise_poly_sum((1, 3), (1, 2), (1, 3)).alpha == 3
 
 
+def test_numpy_s_integers_are_counted_in_python_s(untyped):
+    """Sums of int8 would wrap at 127."""
+    poly = (np.int8(100), np.int8(100))
+    found = [rule(poly, poly) for rule in (piecewise_poly_sum, piecewise_poly_product)]
+    found.append(piecewise_poly_composition(poly, poly))
+    assert found == [(199, 100), (199, 200), (100 * (1 + 100 * 99), 10_000)]
+    assert {type(number) for size in found for number in size} == {int}
+
+
 def test_the_cuts_of_a_sum_are_those_of_its_summands():
     """n steps at n places make n + 1 pieces, which is attained; n at one place make 2."""
     places = np.array([[-0.5], [0.1], [0.7]])

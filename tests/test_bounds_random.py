@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import chex
 import jax
@@ -73,6 +74,45 @@ def test_a_short_interval_far_out_loses_no_digits():
         expected = (mpmath.atan((10**8 + 1) / c) - mpmath.atan(10**8 / c)) / mpmath.pi
     law = breakpoint_law([1], (1e8, 1e8 + 1))
     assert law == pytest.approx(float(expected), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("interval", "gain", "std"),
+    [
+        ((1.0, 2.0), 1e-300, 1e300),
+        ((-1.0, 1.0), 1e300, 1e-300),
+        ((0.0, 1.0), 1e200, 1e-200),
+        ((1e200, 2e200), 2.0, 1.0),
+        ((-1.7e308, 1.7e308), 2.0, 1.0),
+        ((-1e257, 1e-66), 1e-70, 1e-97),
+    ],
+)
+def test_no_size_of_an_argument_overflows(interval, gain, std):
+    with mpmath.workdps(1000):
+        c = mpmath.mpf(std) / mpmath.sqrt(mpmath.mpf(gain))
+        a, b = (mpmath.atan(mpmath.mpf(end) / c) for end in interval)
+        expected = float((b - a) / mpmath.pi)
+    # The smallest of them is not a normal number.
+    assert breakpoint_law([1], interval, gain, std) == pytest.approx(
+        expected, rel=1e-14, abs=1e-307
+    )
+
+
+def test_many_layers_of_a_small_gain_bend_out_of_reach_and_do_not_overflow():
+    near, all_of_it = (breakpoint_law([3] * 400, ends, 1e-3) for ends in ((1, 2), (-INF, INF)))
+    assert near == pytest.approx(breakpoint_law([3] * 10, (1, 2), 1e-3), rel=1e-12)
+    assert all_of_it == 1200
+
+
+def test_numbers_of_every_kind_are_taken(untyped):
+    law = breakpoint_law([4, 4], (0.0, 0.5), 2.0, 1.0)
+    assert breakpoint_law([4, 4], (Fraction(0), Fraction(1, 2)), Fraction(2), Fraction(1)) == law
+    assert breakpoint_law([4, 4], (0, np.float32(0.5)), np.int8(2), jnp.float32(1)) == law
+    assert breakpoint_law([4], (Fraction(0), np.float32(INF)), 10**30) == 2
+    found = jax.jit(lambda end, gain: breakpoint_law((4, 4), (end, 2.5), gain))(1, 3)
+    assert float(found) == pytest.approx(breakpoint_law([4, 4], (1, 2.5), 3), rel=1e-6)
+    whole = jax.eval_shape(lambda std: breakpoint_law((4,), (-INF, INF), 2.0, std), np.float16(1))
+    chex.assert_type(whole, jnp.float16)
 
 
 @pytest.mark.parametrize("gain", [0.5, 2.0, 7.0])

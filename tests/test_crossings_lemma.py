@@ -1,4 +1,5 @@
 import itertools
+import math
 from fractions import Fraction
 
 import chex
@@ -89,10 +90,30 @@ def test_no_classifier_of_a_sample_is_better(seed, loss):
         )
         assert best.error == Fraction(least) / 9
         # The classifier itself has that error and so few intervals.
-        labels = best.labels[np.searchsorted(best.edges, x[order])].tolist()
+        labels = best.labels[np.searchsorted(best.edges, x[order], side="right")].tolist()
         assert runs(labels) == len(best.labels) <= s
         wrong = [abs(gap) for gap, label in zip(cost, labels, strict=True) if label != (gap >= 0)]
         assert (Fraction(len(wrong)) if loss == "labels" else sum(wrong, Fraction(0))) == least
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_classifier_tells_neighbouring_floats_apart(dtype):
+    x = np.cumsum(np.array([1, *[np.finfo(dtype).eps] * 5], dtype))
+    best = best_shallow((x, np.arange(6) % 2), 6)
+    with jax.enable_x64(True):
+        assert jax.vmap(best)(jnp.asarray(x)).tolist() == [0, 1] * 3
+
+
+@pytest.mark.parametrize("level", [0.5, 1.0, Fraction(1, 3)])
+def test_with_intervals_enough_it_is_the_label_at_every_float(level):
+    """Also on the one-point regions of level 1, and right beside every edge that no float holds."""
+    best = best_shallow(Sawtooth(3), 20, loss="regions", level=level)
+    x = np.concatenate([np.arange(65) / 64, best.edges, np.nextafter(best.edges, 0)])
+    with jax.enable_x64(True):
+        labels = jax.vmap(best)(jnp.asarray(x))
+    teeth = [1 - abs(2 * (Fraction(v) * 4 % 1) - 1) for v in x.tolist()]
+    assert labels.tolist() == [float(tooth >= level) for tooth in teeth]
+    assert np.isnan(best(math.nan))
 
 
 @pytest.mark.parametrize("n", [5, 8])
@@ -146,6 +167,11 @@ def test_pieces_are_read_as_the_network_they_came_from():
     assert one.regions == two.regions == triangle_count(2, 4)
 
 
+def test_points_at_both_ends_of_their_dtype_are_told_apart():
+    for x in (EXTREMES, np.array([-1.7e308, 1.7e308])):
+        assert best_shallow((x, np.arange(2)), 2).error == 0
+
+
 def test_weights_beyond_64_bits_are_added_exactly():
     y = np.array([0, 1, 0, 1, 0]) * 2.0**-60 + np.array([0, 0, 0, 2.0**60, 0])
     best = best_shallow((np.arange(5), y), 3, loss="l1", level=Fraction(1, 2**61))
@@ -161,6 +187,8 @@ def test_the_answer_passes_through_jit():
 
 
 FLAT = Pieces(np.zeros(0), np.zeros(0), np.zeros(0), 0, 0, PiecesResult.overflow)
+STACK = Pieces(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 2)), 2, 2, PiecesResult.exact)
+EXTREMES = np.array([-(2**63), 2**63 - 1])  # their difference overflows
 
 
 @pytest.mark.parametrize(
@@ -173,10 +201,10 @@ FLAT = Pieces(np.zeros(0), np.zeros(0), np.zeros(0), 0, 0, PiecesResult.overflow
         (lambda: best_shallow(Sawtooth(9), 1, max_pieces=100), "`max_pieces` must be no less"),
         (lambda: best_shallow(pieces(Sawtooth(2)), 1, interval=(0, 1)), "None beside `Pieces`"),
         (lambda: best_shallow(FLAT, 1), "`f` must be pieces that were enumerated; got .*overflow"),
-        (
-            lambda: best_shallow((np.arange(3), np.arange(4)), 1),
-            "`f` must be a pair of real arrays",
-        ),
+        (lambda: best_shallow(STACK, 1), "`f` must be the pieces of one network"),
+        (lambda: best_shallow((np.arange(3), np.arange(4)), 1), "`f` must be a pair of real array"),
+        (lambda: best_shallow(([0, 1], [0, 1]), 1), "`f` must be a pair of real arrays"),
+        (lambda: best_shallow((np.ones(2), np.ones(2, bool)), 1), r"n ≥ 1; got .*'bool\[2\]'"),
         (lambda: best_shallow((np.zeros(3), np.arange(3)), 1), "no x occurs twice"),
         (lambda: best_shallow((np.arange(3), np.full(3, np.nan)), 1), "`f` must be finite"),
         (lambda: best_shallow((np.arange(3), np.arange(3)), 1, interval=(0, 1)), "beside a sample"),

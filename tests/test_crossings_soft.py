@@ -124,9 +124,23 @@ def test_fifty_steps_of_adam_raise_and_lower_the_oscillations_of_a_network():
     assert lowered[-1] < 0.5 * lowered[0]
 
 
+def test_what_would_be_refused_is_nan_where_it_is_traced():
+    @jax.jit
+    def soft(tau, end):
+        return soft_count(Sawtooth(2), tau, interval=(0.0, end), num_points=9)
+
+    assert float(soft(0.25, 1.0)) == pytest.approx(4 * math.tanh(1), rel=1e-5)
+    for tau, end in ((0.0, 1.0), (-0.25, 1.0), (0.25, 0.0), (0.25, -1.0), (math.nan, 1.0)):
+        assert math.isnan(soft(tau, end))
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
+        (
+            lambda: soft_count(TwoLayer(1, 2, dtype=jnp.float32, key=jax.random.key(0)), 1e-50),
+            "`temperature` must be positive in float32",
+        ),
         (lambda: soft_count(Sawtooth(1), 0.0), "`temperature` must be positive"),
         (lambda: soft_count(Sawtooth(1), math.nan), "`temperature` must be finite"),
         (lambda: soft_count(Sawtooth(1), 1.0, level=math.inf), "`level` must be finite"),

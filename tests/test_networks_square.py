@@ -176,6 +176,19 @@ def test_squares_of_sawtooths_count_as_sawtooths():
     assert count(layers, Exact()).value == triangle_count(1, 4)
 
 
+@pytest.mark.parametrize("x", [0.5, np.float16(0.5), np.float64(0.5)])
+@pytest.mark.parametrize("degree", [1, 3])
+def test_a_polynomial_has_the_dtype_of_its_coefficients(degree, x):
+    value = polynomial(jnp.ones(degree + 1, jnp.float32), 3)(x)
+    chex.assert_type(value, jnp.float32)
+    assert float(value) == sum(0.5**j for j in range(degree + 1))  # ½ is a node
+
+
+def test_coefficients_may_be_numbers_of_every_kind(untyped):
+    net = polynomial([Fraction(1, 2), 1, np.float32(2), jnp.float32(3)], 2)
+    assert net.coefficients.tolist() == [0.5, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -184,7 +197,14 @@ def test_squares_of_sawtooths_count_as_sawtooths():
         (lambda: square(257), "at most 256"),
         (lambda: product(2)(jnp.ones(3)), "`x` must be of shape"),
         (lambda: polynomial([], 2), "`coefficients` must be a vector"),
-        (lambda: polynomial([1.0, "a"], 2), "`coefficients` must be real"),
+        (lambda: polynomial([1.0, "a"], 2), "`coefficients` must be a real"),
+        (lambda: polynomial([1.0, 1j], 2), "`coefficients` must be a real"),
+        (lambda: polynomial([10**400], 2), "`coefficients` must be finite"),
+        (lambda: polynomial("ab", 2), "`coefficients` must be a sequence"),
+        (
+            lambda: jax.jit(lambda c: polynomial([c, 1.0], 2)(0.5))(0.5),
+            "`coefficients` must be one array where it is traced",
+        ),
         (lambda: polynomial([1.0, float("nan")], 2), "`coefficients` must be finite"),
         (lambda: polynomial(jnp.ones((2, 2)), 2), "`coefficients` must be a vector"),
         (

@@ -138,6 +138,12 @@ def test_smooth_networks_have_paths_too_but_list_no_layers():
 def test_points_take_the_precision_of_the_network(dtype):
     path = on_line(NET, np.zeros(5, dtype), np.ones(5, dtype))
     chex.assert_type([path.start, path.end, path(0.5)], NET.weight_in.dtype)
+    chex.assert_type(path(dtype(1)), NET.weight_in.dtype)
+
+
+def test_one_t_at_a_time(untyped):
+    with pytest.raises(ValueError, match=r"`t` must be a scalar; got \(5,\)"):
+        on_line(NET, point(0), point(1))(jnp.ones(5))
 
 
 @pytest.mark.parametrize(

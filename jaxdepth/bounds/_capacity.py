@@ -10,7 +10,7 @@ import decimal
 import math
 from fractions import Fraction
 
-from jaxdepth._misc import check_integer, check_real, is_traced, refuse
+from jaxdepth._misc import RealLike, check_integer, check_real, is_traced, refuse
 from jaxdepth.bounds._gates import check_gates
 
 
@@ -56,7 +56,7 @@ def telgarsky16_random_label_samples(
     nodes: int,
     layers: int,
     parameters: int,
-    delta: float | int | Fraction,
+    delta: RealLike | Fraction,
 ) -> int:
     """Say how many random labels defeat a network: more than it can fit to an error below 1/4.
 
@@ -86,9 +86,10 @@ def telgarsky16_random_label_samples(
     """
     t, alpha, beta, m, layers = check_gates(t, alpha, beta, nodes, layers)
     p = check_integer("parameters", parameters, 1)
-    if is_traced(delta) or not 0 < check_real("delta", delta) < 1:
+    probability = check_real("delta", delta)
+    if is_traced(probability) or not 0 < probability < 1:
         refuse("delta", "a probability, 0 < delta < 1", delta)
-    odds = 1 / Fraction(delta)
+    odds = 1 / Fraction(probability)
     factor = 8 * p * layers * layers
     logarithms = [
         (factor, 8 * m * t * alpha * beta * p * (layers + 1)),
@@ -109,7 +110,7 @@ def _floor(constant: int, logarithms: list[tuple[int, int]]) -> int:
         ]
         sizes, total = decimal.Decimal(constant), decimal.Decimal(constant)
         for term in terms:
-            sizes, total = context.add(sizes, abs(term)), context.add(total, term)
+            sizes, total = context.add(sizes, term.copy_abs()), context.add(total, term)
         # Every operation is right to half a unit in its last digit, and there are three a term.
         error = Fraction(sizes) * 4 * len(terms) / 10 ** (digits - 1)
         low, high = (math.floor(Fraction(total) + sign * error) for sign in (-1, 1))

@@ -89,7 +89,7 @@ def piecewise_poly_product(*polys: tuple[int, int]) -> PiecewisePoly:
         PiecewisePoly(t=4, alpha=3)
     """
     t, _ = piecewise_poly_sum(*polys)
-    return PiecewisePoly(t, sum(alpha for _, alpha in polys))
+    return PiecewisePoly(t, sum(int(alpha) for _, alpha in polys))
 
 
 def piecewise_poly_composition(outer: tuple[int, int], inner: tuple[int, int]) -> PiecewisePoly:

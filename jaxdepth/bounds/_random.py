@@ -10,7 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import RealLike, check_integer, check_real, is_traced, refuse
+from jaxdepth._misc import (
+    RealLike,
+    check_integer,
+    check_real,
+    is_traced,
+    refuse,
+    working_dtype,
+)
 
 
 def breakpoint_law(
@@ -63,8 +70,9 @@ def breakpoint_law(
     widths = [check_integer("widths", width, 1) for width in widths]
     a, b = _ends(interval)
     gain, std = _positive("weight_gain", weight_gain), _positive("bias_std", bias_std)
-    traced = is_traced(a, b, gain, std)
+    traced = [each for each in (a, b, gain, std) if is_traced(each)]
     xp: Any = jnp if traced else np
+    dtype = working_dtype(traced) if traced else np.float64
 
     # At infinite width a preactivation z_ℓ is a Gaussian process with E z² = k1 + k0·x², E z z' =
     # k0·x and E z'² = k0: k0 = g, k1 = s² in layer 1 (g the gain, s the standard deviation), and
@@ -75,15 +83,18 @@ def breakpoint_law(
     scale: Any = 0.0
     total: Any = 0.0
     for width in widths:
-        scale = xp.hypot(std, math.sqrt(2) * scale) / xp.sqrt(gain)
+        with np.errstate(over="ignore"):
+            scale = xp.hypot(std, math.sqrt(2) * scale) / xp.sqrt(gain)
+        scale = xp.clip(scale, 4 * float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).max))
         total = total + width * (_angle(a, b, scale, xp) / math.pi)
-    return total if traced else float(total)
+    return jnp.asarray(total, dtype) if traced else float(total)
 
 
 def _angle(a: Any, b: Any, c: Any, xp: Any) -> Any:
     """Return atan(b/c) − atan(a/c), the angle at which [a, b] is seen from height c above 0.
 
-    As one arc tangent: two would cancel on short intervals far from 0.
+    It lies between the vectors (c, a) and (c, b), whose cross product c(b − a) does not cancel on
+    short intervals far from 0, as two arc tangents would. Over their lengths, nothing overflows.
     """
     from_left, to_right = not is_traced(a) and a == -math.inf, not is_traced(b) and b == math.inf
     if from_left and to_right:
@@ -92,23 +103,33 @@ def _angle(a: Any, b: Any, c: Any, xp: Any) -> Any:
         return xp.arctan2(c, a)
     if from_left:
         return xp.arctan2(c, -b)
-    return xp.arctan2((b - a) / c, 1 + (a / c) * (b / c))
+    a, b, c = a / 4, b / 4, c / 4  # so that no length does, either
+    to_a, to_b = xp.hypot(a, c), xp.hypot(b, c)
+    sine = (c / xp.minimum(to_a, to_b)) * ((b - a) / xp.maximum(to_a, to_b))
+    return xp.arctan2(sine, (c / to_a) * (c / to_b) + (a / to_a) * (b / to_b))
 
 
 def _ends(interval: Any) -> tuple[Any, Any]:
     if not isinstance(interval, (tuple, list)) or len(interval) != 2:
         refuse("interval", "a pair (a, b)", interval)
-    a, b = (
-        edge if isinstance(edge, float) and math.isinf(edge) else check_real("interval", edge)
-        for edge in interval
-    )
+    a, b = (float(edge) if _is_infinite(edge) else _real("interval", edge) for edge in interval)
     if not is_traced(a, b) and not a < b:
         refuse("interval", "(a, b) with a < b", interval)
     return a, b
 
 
+def _is_infinite(edge: Any) -> bool:
+    return not is_traced(edge) and np.ndim(edge) == 0 and edge in (-math.inf, math.inf)
+
+
 def _positive(argument: str, value: Any) -> Any:
-    value = check_real(argument, value)
-    if not is_traced(value) and not value > 0:
+    number = _real(argument, value)
+    if not is_traced(number) and not number > 0:
         refuse(argument, "positive", value, "Without weights or biases no kink has a law.")
-    return value
+    return number
+
+
+def _real(argument: str, value: Any) -> Any:
+    """Return a Python float, or a traced one of the default precision where it is an integer."""
+    value = check_real(argument, value)
+    return value.astype(working_dtype(value)) if is_traced(value) else float(value)

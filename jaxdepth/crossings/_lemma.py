@@ -31,6 +31,7 @@ from jaxdepth._misc import (
     refuse,
 )
 from jaxdepth.bounds import telgarsky16_disagreement_lower
+from jaxdepth.networks import AffineLayer
 from jaxdepth.networks._scalar import as_float
 from jaxdepth.piecewise import Pieces
 from jaxdepth.piecewise._pieces import prepare
@@ -68,7 +69,7 @@ class ShallowClassifier(eqx.Module):
     """An optimal classifier of few intervals, and what it cannot avoid.
 
     Attributes:
-        edges: where its label changes, ascending, rounded to float64.
+        edges: where its label changes, ascending: the first float64 of each new label.
         labels: its labels from left to right, one more.
         error: its loss, exactly: no classifier of as few intervals has less.
         lemma: what Lemma 3.1 grants of it: the weight of as many regions as are wrong throughout by
@@ -83,10 +84,16 @@ class ShallowClassifier(eqx.Module):
     regions: int = eqx.field(static=True)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
-        """Return the label at one real number, 0.0 or 1.0."""
+        """Return the label at one real number, 0.0 or 1.0; NaN at NaN."""
         x = as_float(x)
-        place = jnp.searchsorted(jnp.asarray(self.edges, x.dtype), x, side="right")
-        return jnp.asarray(self.labels)[place].astype(x.dtype)
+        # x ≥ edge just where x is at least the first float of its own dtype that is.
+        xp: Any = np if isinstance(self.edges, np.ndarray) else jnp
+        with np.errstate(over="ignore"):
+            near = self.edges.astype(x.dtype)
+        short = near.astype(self.edges.dtype) < self.edges
+        edges = xp.where(short, xp.nextafter(near, xp.full_like(near, np.inf)), near)
+        place = jnp.searchsorted(jnp.asarray(edges), x, side="right")
+        return jnp.where(jnp.isnan(x), x, jnp.asarray(self.labels)[place].astype(x.dtype))
 
 
 def best_shallow(
@@ -140,7 +147,7 @@ def best_shallow(
     if is_traced(f, interval, level):
         refuse("f", "concrete, like `interval` and `level`", "a tracer", "This is a host method.")
     threshold = Fraction(check_real("level", level))
-    if isinstance(f, tuple) and len(f) == 2 and all(isinstance(i, (np.ndarray, Array)) for i in f):
+    if isinstance(f, tuple) and not any(isinstance(entry, AffineLayer) for entry in f):
         regions = _regions_of_sample(*_sample(f, interval), threshold, loss)
     else:
         regions = _regions_of_graph(*_graph(f, interval, max_pieces), threshold, loss)
@@ -160,6 +167,8 @@ def _graph(f: Any, interval: Any, max_pieces: int) -> tuple[np.ndarray, np.ndarr
     if isinstance(f, Pieces):
         if interval is not None:
             refuse("interval", "None beside `Pieces`, which know theirs", interval)
+        if np.ndim(f.breakpoints) != 1:
+            refuse("f", "the pieces of one network", f"a stack {np.shape(f.breakpoints)}")
         if not f.num:
             refuse("f", "pieces that were enumerated", str(f.result))
         check_finite("f", (f.breakpoints, f.values))
@@ -174,17 +183,19 @@ def _graph(f: Any, interval: Any, max_pieces: int) -> tuple[np.ndarray, np.ndarr
     return _objects(x), _objects(y)
 
 
-def _sample(f: tuple[Any, Any], interval: Any) -> tuple[np.ndarray, np.ndarray]:
+def _sample(f: tuple[Any, ...], interval: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a sample in order and their values, as Fractions."""
     if interval is not None:
         refuse("interval", "None beside a sample, which is taken whole", interval)
-    x, y = (np.asarray(array) for array in f)
-    real = is_real(x.dtype) and is_real(y.dtype)
-    if x.shape != y.shape or x.ndim != 1 or not x.size or not real:
-        refuse("f", "a pair of real arrays of one shape (n,), n ≥ 1", (x.shape, y.shape))
+    pair = "a pair of real arrays of one shape (n,), n ≥ 1"
+    if len(f) != 2 or not all(isinstance(each, (np.ndarray, Array)) for each in f):
+        refuse("f", pair, f)
+    x, y = map(np.asarray, f)
+    if x.shape != y.shape or x.ndim != 1 or not x.size or not (is_real(x.dtype) & is_real(y.dtype)):
+        refuse("f", pair, [f"{each.dtype}{list(each.shape)}" for each in (x, y)])
     check_finite("f", (x, y))
     order = np.argsort(x)
-    if not np.all(np.diff(x[order]) > 0):
+    if not np.all(x[order[1:]] > x[order[:-1]]):
         refuse("f", "a sample in which no x occurs twice", x)
     return _fractions(x[order]), _fractions(y[order])
 
@@ -243,12 +254,19 @@ def _nearest(regions: _Regions, intervals: int) -> ShallowClassifier:
     cuts = np.flatnonzero(labels[1:] != labels[:-1])
     wrong = math.ceil(number * telgarsky16_disagreement_lower(number, intervals))
     return ShallowClassifier(
-        edges=np.array([float(regions.edges[cut]) for cut in cuts]),
+        edges=np.array([_start(regions.edges[cut], bool(truth[cut])) for cut in cuts]),
         labels=labels[np.append(0, cuts + 1)],
         error=Fraction(error, common),
         lemma=Fraction(sum(sorted(whole)[:wrong]), common),
         regions=number,
     )
+
+
+def _start(edge: Fraction, falls: bool) -> float:
+    """Return the first float64 right of an edge; the edge itself is of the region above."""
+    near = float(edge)
+    beyond = near > edge or (near == edge and not falls)
+    return near if beyond else math.nextafter(near, math.inf)
 
 
 def _dynamic_programme(weights: list[int], truth: np.ndarray, most: int) -> tuple[np.ndarray, int]:

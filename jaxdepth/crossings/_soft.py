@@ -34,8 +34,8 @@ def soft_count(
 
     With σ the sigmoid, a monotone passage of fn from far below the level to far above it counts 1,
     a passage from level − a to level + a counts tanh(a/2τ), and a ripple on one side of it almost
-    nothing. As τ → 0 this becomes Cr − 1 where fn is piecewise monotone and turns nowhere at the
-    level. On the k-fold mirror map it is exactly 2^k·tanh(1/(4τ)).
+    nothing. As τ → 0 this becomes Cr − 1 where fn is piecewise monotone and neither turns nor ends
+    at the level. On the k-fold mirror map it is exactly 2^k·tanh(1/(4τ)).
 
     By the Kac–Rice formula it is the number of roots of fn = u, averaged over levels u drawn from
     the logistic density σ'((u − level)/τ)/τ.
@@ -58,12 +58,12 @@ def soft_count(
         chunk: points evaluated at once.
 
     Returns:
-        The soft count, a scalar ≥ 0; of the same order as Cr − 1, not as Cr. NaN where a value or
-        a traced setting is NaN.
+        The soft count, a scalar ≥ 0; of the same order as Cr − 1, not as Cr. NaN where a value is
+        NaN, or where a traced setting, or the interval as rounded, is what would be refused.
 
     Raises:
-        ValueError: a temperature that is not positive, a bad interval or level, a function that is
-            not scalar, too few points.
+        ValueError: a temperature that is not positive in the dtype, a bad interval or level, a
+            function that is not scalar, too few points.
 
     Example:
         >>> import math
@@ -73,13 +73,13 @@ def soft_count(
         True
     """
     temperature, level = check_real("temperature", temperature), check_real("level", level)
-    if not is_traced(temperature) and not temperature > 0:
-        refuse("temperature", "positive", temperature)
     num_points = check_integer("num_points", num_points, 2, int(jnp.iinfo(jnp.int32).max) // 2)
     chunk = min(check_integer("chunk", chunk, 1), num_points - 1)
     dtype = working_dtype(fn)
     # 16-bit floats cannot index the points, nor add up what the chunks give.
-    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    if not is_traced(temperature) and not wide.type(temperature) >= jnp.finfo(wide).tiny:
+        refuse("temperature", f"positive in {wide}", temperature)
     start, end, level, temperature = (
         jnp.asarray(value if is_traced(value) else float(value)).astype(wide)
         for value in (*check_interval(interval), level, temperature)
@@ -118,4 +118,4 @@ def _variation(
     firsts = jnp.arange(0, num_points - 1, chunk, dtype=jnp.int32)
     with jax.default_matmul_precision("highest"):
         total, _ = jax.lax.scan(step, jnp.zeros((), start.dtype), firsts)
-    return total
+    return jnp.where((temperature > 0) & (start < end), total, jnp.nan)

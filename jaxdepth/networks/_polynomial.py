@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import RealLike, check_finite, is_traced, refuse
+from jaxdepth._misc import RealLike, check_finite, check_real, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer
 from jaxdepth.networks._scalar import as_float
 from jaxdepth.networks._square import (
@@ -52,9 +52,13 @@ def polynomial(
         True
     """
     if isinstance(coefficients, (list, tuple)):
-        if not all(isinstance(c, (int, float, np.number)) for c in coefficients):
-            refuse("coefficients", "real numbers", coefficients)
-        coefficients = np.asarray(coefficients, jnp.result_type(float))
+        if is_traced(coefficients):
+            refuse("coefficients", "one array where it is traced", coefficients, "Use `jnp.stack`.")
+        numbers = np.array([float(check_real("coefficients", c)) for c in coefficients])
+        with np.errstate(over="ignore"):  # refused below
+            coefficients = numbers.astype(jnp.result_type(float))
+    if not isinstance(coefficients, (np.ndarray, jax.Array)):
+        refuse("coefficients", "a sequence of real numbers or an array", coefficients)
     c = jnp.asarray(coefficients)
     if c.ndim != 1 or c.size == 0 or not jnp.issubdtype(c.dtype, jnp.floating):
         refuse("coefficients", "a vector of at least one float", f"{c.dtype}{list(c.shape)}")
@@ -98,7 +102,7 @@ class Polynomial(eqx.Module):
     def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number, in the dtype of the coefficients."""
         c = self.coefficients
-        x = as_float(x)
+        x = as_float(x).astype(c.dtype)
         total = c[0] + c[1] * x if c.shape[0] > 1 else c[0] + 0 * x
         x = jax.nn.relu(x)
 

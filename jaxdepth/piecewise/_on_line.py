@@ -39,9 +39,10 @@ class Restriction(eqx.Module):
     output: int | None = eqx.field(static=True)
 
     def __call__(self, t: RealLike) -> Float[Array, ""]:
-        """Evaluate at one t; both ends of the segment are hit exactly."""
-        t = jnp.asarray(t)
-        t = t if jnp.issubdtype(t.dtype, jnp.floating) else t.astype(self.start.dtype)
+        """Evaluate at one t, in the precision of the network; both ends are hit exactly."""
+        t = jnp.asarray(t).astype(self.start.dtype)
+        if t.ndim:
+            refuse("t", "a scalar", t.shape, "Batch by `jax.vmap`.")
         value = self.net(t * jnp.asarray(self.end) + (1 - t) * jnp.asarray(self.start))
         return jnp.reshape(value if self.output is None else value[self.output], ())
 
@@ -131,6 +132,7 @@ def _point(argument: str, value: Any, dtype: Any) -> Any:
     if value.ndim != 1 or not is_real(value.dtype):
         refuse(argument, "a real point of shape (in,)", (value.shape, str(value.dtype)))
     check_finite(argument, value)
-    rounded = value.astype(dtype)
+    with np.errstate(over="ignore"):  # refused below
+        rounded = value.astype(dtype)
     check_finite(argument, rounded)
     return rounded
