@@ -303,6 +303,59 @@ def test_memory_does_not_grow_with_the_number_of_points(getkey):
         assert large < 4 * 2**20 + 2 * weights
 
 
+def test_two_operations_a_fold_give_the_values_of_the_relus_bit_for_bit():
+    """In and outside [0, 1], about every foot and peak, and for values near the least normal."""
+    rng = np.random.default_rng(0)
+    dyadic = np.arange(-3, 67) / 64
+    near = [np.nextafter(np.float32(x), np.float32(to)) for x in dyadic for to in (-9.0, 9.0)]
+    small = 2.0 ** rng.uniform(-125, 0, 200)
+    x = np.concatenate([dyadic, near, small, rng.uniform(-2, 3, 500), [1e30, -1e30]])
+    x = jnp.asarray(x, jnp.float32)
+    for depth in (1, 3, 4, 5, 8, 30):
+        net = Sawtooth(depth)
+        relus = jax.jit(jax.vmap(net))(x)
+        chex.assert_trees_all_equal(jax.jit(net.on_points())(x), relus)
+    many = jax.vmap(lambda k: Sawtooth(k).on_points()(x))(jnp.array([0, 30]))
+    assert np.isnan(many[0]).all()
+    chex.assert_trees_all_equal(many[1], relus)
+    assert np.isnan(Sawtooth(9).on_points()(jnp.array([jnp.nan])))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "width", "depth"), [(6, 4, 2), (6, 6, 1), (64, 5, 2)], ids=["narrow", "one", "wide"]
+)
+@pytest.mark.parametrize("activation", ["relu", "cos"])
+def test_masks_folded_into_the_weights_leave_the_network_as_it_is(
+    hidden, width, depth, activation, getkey
+):
+    net = MLP.padded(
+        (1, *[hidden] * (3 if depth > 1 else 1), 1),
+        width=width,
+        depth=depth,
+        activation=activation,
+        key=getkey(),
+    )
+    live = (jnp.arange(hidden) < width)[None]
+    # What a user may have written into the padding is masked too.
+    noisy = eqx.tree_at(
+        lambda net: (net.biases, net.weight_out),
+        net,
+        (net.biases.at[:, width:].set(7.0), jnp.where(live, net.weight_out, 7.0)),
+    )
+    x = jnp.linspace(-2.0, 2.0, 50)
+    chex.assert_trees_all_close(
+        jax.jit(noisy.on_points())(x),
+        jax.jit(jax.vmap(lambda z: noisy(z[None])[0]))(x),
+        rtol=1e-5,  # sums of at most `width` terms, in another order
+        atol=1e-5,
+    )
+
+
+def test_a_network_of_the_plane_does_not_run_on_points_of_the_line(getkey):
+    with pytest.raises(ValueError, match=r"`sizes` must be \(1, h1, …, 1\)"):
+        MLP((2, 4, 1), key=getkey()).on_points()
+
+
 def test_matrix_products_that_feed_a_count_ask_for_full_precision(getkey):
     """A GPU's default is TF32, which loses every crossing beyond depth 12 (a TPU's, beyond 9)."""
     net = mirror_power(13)

@@ -1,10 +1,14 @@
-"""Counting crossings on a dense grid against the same count in chunked NumPy, in one process.
+"""Counting crossings on a dense grid against the same count in NumPy and PyTorch, in one process.
 
     python -m experiments.benchmarks.grid_counting_outruns_chunked_numpy
 
 The floor is arithmetic: a point costs 2(w + (L − 1)w² + w) operations through L hidden layers of
 width w, so a network can run at most at the machine's matrix-product rate, measured beside it; m^k
-costs 6 operations a point and layer and moves no memory.
+costs 2 operations a point and layer, and both ask some 10 of every point for its place and label.
+
+The rivals stream as we do, chunk by chunk, the last label carried over; PyTorch (left out where it
+is not installed) in the faster of two layouts. All of a row run in turns, and each is given by its
+least time, so that what else the machine does meets all of them.
 """
 
 from __future__ import annotations
@@ -12,58 +16,119 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import jaxdepth as jd
 
+try:
+    import torch
+except ImportError:
+    torch = None
+
 CHUNK = 2048
 POINTS = 2**22 + 1
 LAYERS = 3
+ROUNDS = 7
+
+Evaluate = Callable[[np.ndarray], np.ndarray]
 
 
-def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
-    """Return the least time of `repeats` calls after a warm-up (compilation apart)."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def least(calls: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the least time of each call, all taken in turns after a warm-up."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                times[name].append(time.perf_counter() - start)
+    return {name: min(taken) for name, taken in times.items()}
 
 
-def numpy_count(evaluate: Callable[[np.ndarray], np.ndarray], points: int, chunk: int) -> int:
-    """Count in NumPy, `chunk` points at a time, the last label carried over."""
-    flips, last = 0, None
-    for first in range(0, points, chunk):
-        x = np.arange(first, min(first + chunk, points), dtype=np.float32) / np.float32(points - 1)
-        labels = evaluate(x) >= np.float32(0.5)
-        flips += int(np.count_nonzero(labels[1:] != labels[:-1]))
-        flips += int(last is not None and labels[0] != last)
-        last = labels[-1]
-    return flips + 1
+def ours(net: Any, points: int) -> Callable[[], int]:
+    """Count by `Grid`."""
+    method = jd.crossings.Grid(points)
+    return lambda: int(jd.crossings.count(net, method).value)
 
 
-def numpy_mlp(net: jd.networks.MLP) -> Callable[[np.ndarray], np.ndarray]:
+def in_numpy(evaluate: Evaluate, points: int, chunk: int = CHUNK) -> Callable[[], int]:
+    """Count in NumPy, `chunk` points at a time."""
+
+    def count() -> int:
+        flips, last = 0, None
+        for first in range(0, points, chunk):
+            index = np.arange(first, min(first + chunk, points), dtype=np.float32)
+            labels = evaluate(index / np.float32(points - 1)) >= np.float32(0.5)
+            flips += int(np.count_nonzero(labels[1:] != labels[:-1]))
+            flips += int(last is not None and labels[0] != last)
+            last = labels[-1]
+        return flips + 1
+
+    return count
+
+
+def in_torch(evaluate: Callable[[Any], Any], points: int) -> Callable[[], int]:
+    """Count in PyTorch, `CHUNK` points at a time, without gradients."""
+
+    def count() -> int:
+        flips, last = 0, None
+        with torch.no_grad():
+            for first in range(0, points, CHUNK):
+                index = torch.arange(first, min(first + CHUNK, points), dtype=torch.float32)
+                labels = evaluate(index / (points - 1)) >= 0.5
+                flips += int(torch.count_nonzero(labels[1:] != labels[:-1]))
+                flips += int(last is not None and bool(labels[0] != last))
+                last = labels[-1]
+        return flips + 1
+
+    return count
+
+
+def numpy_mlp(net: jd.networks.MLP) -> Evaluate:
     """Evaluate the network in NumPy, activations of shape (width, chunk)."""
     layers = [(np.asarray(a.weight), np.asarray(a.bias)[:, None]) for a in net.affine_layers()]
 
     def evaluate(x: np.ndarray) -> np.ndarray:
         h = x[None]
         for weight, bias in layers[:-1]:
-            h = np.maximum(weight @ h + bias, 0)
+            h = weight @ h
+            h += bias
+            np.maximum(h, 0, out=h)
         weight, bias = layers[-1]
         return (weight @ h + bias)[0]
 
     return evaluate
 
 
-def numpy_sawtooth(depth: int) -> Callable[[np.ndarray], np.ndarray]:
+def torch_mlp(net: jd.networks.MLP, by_columns: bool) -> Callable[[Any], Any]:
+    """Evaluate the network in PyTorch, activations of shape (width, chunk) or (chunk, width)."""
+    layers = [
+        tuple(torch.tensor(np.asarray(part)) for part in (a.weight, a.bias))
+        for a in net.affine_layers()
+    ]
+
+    def columns(x: Any) -> Any:
+        h = x[None]
+        for weight, bias in layers[:-1]:
+            h = torch.addmm(bias[:, None], weight, h).relu_()
+        return torch.addmm(layers[-1][1][:, None], layers[-1][0], h)[0]
+
+    def rows(x: Any) -> Any:
+        h = x[:, None]
+        for weight, bias in layers[:-1]:
+            h = torch.nn.functional.linear(h, weight, bias).relu_()
+        return torch.nn.functional.linear(h, *layers[-1])[:, 0]
+
+    return columns if by_columns else rows
+
+
+def numpy_sawtooth(depth: int) -> Evaluate:
     """Evaluate m^depth in NumPy."""
 
     def evaluate(x: np.ndarray) -> np.ndarray:
@@ -74,54 +139,122 @@ def numpy_sawtooth(depth: int) -> Callable[[np.ndarray], np.ndarray]:
     return evaluate
 
 
-def matmul_rate(width: int) -> float:
-    """Return the operations per second of (width, width) @ (width, CHUNK)."""
+def torch_sawtooth(depth: int) -> Callable[[Any], Any]:
+    """Evaluate m^depth in PyTorch."""
+
+    def evaluate(x: Any) -> Any:
+        for _ in range(depth):
+            x = (2 * x.relu() - 4 * (x - 0.5).relu_()).relu_()
+        return x
+
+    return evaluate
+
+
+def products(width: int, operations: float) -> Callable[[], Any]:
+    """Multiply (width, width) by (width, CHUNK) until so many operations are done."""
     a, b = jnp.ones((width, width)) / width, jnp.ones((width, CHUNK))
-    rounds = max(1, 2**28 // (width * width * CHUNK))
+    rounds = round(operations / (2 * width * width * CHUNK))
     product = jax.jit(lambda a, b: jax.lax.fori_loop(0, rounds, lambda _, h: a @ h, b))
-    return rounds * 2 * width * width * CHUNK / seconds(lambda: product(a, b).block_until_ready())
+    return lambda: product(a, b).block_until_ready()
 
 
-ROW = "{:<18} {:>10} {:>14} {:>12} {:>7} {:>12}"
+ROW = "{:<22} {:>13} {:>10} {:>14} {:>15} {:>12} {:>22}"
 
 
-def measure_mlp(width: int, points: int) -> None:
+def report(name: str, points: int, taken: Mapping[str, float]) -> None:
+    """Print one row: our time, and each rival's as a multiple of it."""
+    mine = taken["jaxdepth"]
+
+    def against(*rivals: str) -> str:
+        present = [taken[rival] for rival in rivals if rival in taken]
+        return f"{min(present):.3f} s {min(present) / mine:5.1f}x" if present else "–"
+
+    share = f"{taken['products'] / mine:.0%}" if "products" in taken else "–"
+    rivals = (against("numpy"), against("columns", "rows", "torch"), share, against("naive"))
+    print(ROW.format(name, f"{points:,}", f"{mine:.4f} s", *rivals), flush=True)
+
+
+def measure_mlp(width: int, points: int, *, as_equinox: bool = False) -> None:
     """Print the row of one multilayer perceptron."""
     net = jd.networks.MLP((1, *[width] * LAYERS, 1), dtype=jnp.float32, key=jax.random.key(0))
-    counter, rival_net = jd.crossings.Grid(points), numpy_mlp(net)
-    ours = seconds(lambda: jax.block_until_ready(jd.crossings.count(net, counter).value))
-    rival = seconds(lambda: numpy_count(rival_net, points, CHUNK), 1)
-    operations = 2 * points * (2 * width + (LAYERS - 1) * width**2)
-    share = operations / ours / matmul_rate(width)
-    times = (f"{ours:.3f} s", f"{rival:.3f} s", "")
-    name = f"{width}x{LAYERS}, {points:,}"
-    print(ROW.format(name, *times, f"{rival / ours:.1f}x", f"{share:.0%}"))
+    counted = equinox_mlp(net) if as_equinox else net
+    calls: dict[str, Callable[[], Any]] = {
+        "jaxdepth": ours(counted, points),
+        "numpy": in_numpy(numpy_mlp(net), points),
+        "products": products(width, 2 * points * (2 * width + (LAYERS - 1) * width**2)),
+    }
+    if torch is not None:
+        calls["columns"] = in_torch(torch_mlp(net, True), points)
+        calls["rows"] = in_torch(torch_mlp(net, False), points)
+    name = f"{width}x{LAYERS}" + (" (eqx.nn.MLP)" if as_equinox else "")
+    report(name, points, least(calls))
 
 
-def measure_sawtooth(depth: int) -> None:
+def equinox_mlp(net: jd.networks.MLP) -> eqx.nn.MLP:
+    """Copy the weights into a network that `Grid` knows nothing about."""
+    listed = net.affine_layers()
+    width = listed[0].weight.shape[0]
+    plain = eqx.nn.MLP(1, 1, width, LAYERS, dtype=jnp.float32, key=jax.random.key(0))
+    return eqx.tree_at(
+        lambda plain: [part for layer in plain.layers for part in (layer.weight, layer.bias)],
+        plain,
+        [part for layer in listed for part in (layer.weight, layer.bias)],
+    )
+
+
+def measure_sawtooth(depth: int, points: int) -> None:
     """Print the row of one sawtooth."""
-    net, counter = jd.networks.Sawtooth(depth), jd.crossings.Grid(POINTS)
     evaluate = numpy_sawtooth(depth)
-    ours = seconds(lambda: jax.block_until_ready(jd.crossings.count(net, counter).value))
-    rival = seconds(lambda: numpy_count(evaluate, POINTS, CHUNK), 1)
-    naive = seconds(lambda: numpy_count(evaluate, POINTS, POINTS), 1)
-    times = (f"{ours:.3f} s", f"{rival:.3f} s", f"{naive:.3f} s")
-    print(ROW.format(f"Sawtooth({depth})", *times, f"{rival / ours:.1f}x", ""))
+    calls = {
+        "jaxdepth": ours(jd.networks.Sawtooth(depth), points),
+        "numpy": in_numpy(evaluate, points),
+        "naive": in_numpy(evaluate, points, points),
+    }
+    if torch is not None:
+        calls["torch"] = in_torch(torch_sawtooth(depth), points)
+    report(f"Sawtooth({depth})", points, least(calls))
+
+
+def measure_a_billion(depth: int) -> None:
+    """Say what 2^30 + 1 points cost in time and in memory; their integers need 64 bits."""
+    with jax.enable_x64(True):
+        net, method = jd.networks.Sawtooth(depth), jd.crossings.Grid(2**30 + 1)
+
+        @jax.jit
+        def counted(depth: jax.Array) -> jd.crossings.CrossingCount:
+            return jd.crossings.count(jd.networks.Sawtooth(depth), method)
+
+        program = counted.lower(net.depth).compile()
+        answer = program(net.depth)
+        taken = least({"count": lambda: program(net.depth).value.block_until_ready()}, 1)["count"]
+        memory = program.memory_analysis()
+    temporaries = "unknown" if memory is None else f"{memory.temp_size_in_bytes / 2**20:.2f} MiB"
+    print(
+        f"Sawtooth({depth}), 2^30 + 1 points, float64: {taken:.2f} s, temporaries {temporaries}, "
+        f"Cr = {int(answer.value):,} (2^{depth} + 1 = {2**depth + 1:,}), "
+        f"trusted: {bool(answer.trusted)}"
+    )
 
 
 def main() -> None:
     """Measure and print the table."""
     device = jax.devices()[0]
+    rival = (
+        "no PyTorch: its column is left out" if torch is None else f"PyTorch {torch.__version__}"
+    )
     print(
         f"{device.platform} {device.device_kind}, {os.cpu_count()} cores, {platform.machine()}; "
-        f"JAX {jax.__version__}, NumPy {np.__version__}; float32, {POINTS:,} points, chunk {CHUNK}"
+        f"JAX {jax.__version__}, NumPy {np.__version__}, {rival}; float32, chunk {CHUNK}"
     )
-    headings = ("network", "jaxdepth", "chunked NumPy", "naive NumPy", "ratio", "matmul rate")
-    print(ROW.format(*headings))
+    headings = ("network", "points", "jaxdepth", "chunked NumPy", "chunked PyTorch")
+    print(ROW.format(*headings, "matmul rate", "naive NumPy"))
     measure_mlp(16, POINTS)
-    measure_mlp(64, POINTS)
-    measure_mlp(256, 2**19 + 1)
-    measure_sawtooth(20)
+    measure_mlp(16, POINTS, as_equinox=True)
+    measure_mlp(32, 2**21 + 1)
+    measure_mlp(64, 2**21 + 1)
+    measure_mlp(256, 2**18 + 1)
+    measure_sawtooth(20, POINTS)
+    measure_a_billion(28)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from jaxdepth._misc import check_integer, is_traced, refuse, working_dtype
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.crossings._count import AbstractCounter
-from jaxdepth.networks._scalar import Scalar, scalar_function
+from jaxdepth.networks._scalar import scalar_function
 
 _CPU_CHUNK = 2_048  # one chunk of activations of width 64 stays in the cache of a core
 _DEVICE_CHUNK = 131_072  # enough points to fill an accelerator
@@ -91,8 +92,9 @@ def _count_on_grid(
         # Tracers that `fn` closes over become arguments, as a batching rule of our own needs them;
         # and counts have no derivative, so that a program which holds one can still be
         # differentiated.
-        scalar = eqx.filter_closure_convert(scalar_function(fn, dtype), start.astype(dtype))
-        arrays, static = eqx.partition(scalar, eqx.is_array)
+        points = jax.ShapeDtypeStruct((chunk,), dtype)
+        evaluate = eqx.filter_closure_convert(_on_points(fn, dtype), points)
+        arrays, static = eqx.partition(evaluate, eqx.is_array)
         arrays, start, end, level = jax.lax.stop_gradient((arrays, start, end, level))
         flips, finite = one_by_one(
             lambda arrays, start, end, level: _stream(
@@ -117,25 +119,44 @@ def _count_on_grid(
     )
 
 
+def _on_points(fn: Any, dtype: Any) -> Callable[[Array], Array]:
+    """Return `fn` as a map of many points at once, of shape (points,) to (points,).
+
+    A network that can do better than the plain rule of vmap says so by a method `on_points()`. What
+    it computes before the first point (masks, weights in the right layout) is computed once a call.
+    """
+    if hasattr(fn, "on_points"):
+        return fn.on_points()
+    return jax.vmap(scalar_function(fn, dtype))
+
+
 def _stream(
-    fn: Scalar, start: Array, end: Array, level: Array, dtype: Any, num_points: int, chunk: int
+    evaluate: Callable[[Array], Array],
+    start: Array,
+    end: Array,
+    level: Array,
+    dtype: Any,
+    num_points: int,
+    chunk: int,
 ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     """Return the label changes and whether every value is finite, chunk by chunk."""
     integer = _int_dtype()
+    # Vector units convert 32-bit integers to floats several times faster than 64-bit ones.
+    place = jnp.int32 if num_points + chunk <= jnp.iinfo(jnp.int32).max else integer
 
     def points(first: Array) -> Array:
         # Past the end the last point repeats, which changes no label.
-        index = jnp.minimum(first + jnp.arange(chunk, dtype=integer), num_points - 1)
+        index = jnp.minimum(first + jnp.arange(chunk, dtype=place), num_points - 1)
         inside = start + (end - start) * (index.astype(start.dtype) / (num_points - 1))
         return jnp.where(index == num_points - 1, end, inside)
 
     def block(index: Array, carry: tuple) -> tuple:
         flips, finite, last = carry
-        values = jax.vmap(fn)(points(index.astype(integer) * chunk).astype(dtype))
+        values = evaluate(points(index.astype(place) * chunk).astype(dtype))
         labels = values.astype(level.dtype) >= level
-        inner = jnp.sum(labels[1:] != labels[:-1], dtype=integer)
+        inner = jnp.sum(labels[1:] != labels[:-1], dtype=jnp.int32)
         joint = (index > 0) & (labels[0] != last)
-        flips = flips + inner + joint.astype(integer)
+        flips = flips + (inner + joint.astype(jnp.int32)).astype(integer)
         return flips, finite & jnp.isfinite(values).all(), labels[-1]
 
     blocks = -(-num_points // chunk)
