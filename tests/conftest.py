@@ -26,6 +26,24 @@ with contextlib.suppress(ImportError):
     jaxtyping.install_import_hook("jaxdepth", "beartype.beartype")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave out of each pass what is the same in the other, or belongs there.
+
+    A test that sets 64-bit itself runs in the pass that is so, one marked `once` with it on; an
+    example runs as users meet it, with 64-bit off.
+    """
+    elsewhere = "x32" if X64 else "x64"
+
+    def belongs(item):
+        if isinstance(item, pytest.DoctestItem):
+            return not X64
+        marked = item.get_closest_marker("once") is not None
+        return elsewhere not in item.fixturenames and (X64 or not marked)
+
+    config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
+    items[:] = [item for item in items if belongs(item)]
+
+
 @pytest.fixture
 def getkey():
     """Fresh keys in a fixed order: `getkey()`."""

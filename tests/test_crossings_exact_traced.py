@@ -137,6 +137,16 @@ def test_a_program_that_counts_exactly_can_be_differentiated(x64):
     assert (float(value), float(slope)) == (0.75, 3.0)
 
 
+def test_subnormal_weights_are_not_lost():
+    # XLA on a CPU widens 1e-40, a subnormal float32, to 0: the layers amount to the identity.
+    tiny = AffineLayer(np.full((1, 1), 1e-40, np.float32), np.zeros(1, np.float32), np.float32(0))
+    huge = AffineLayer(np.full((1, 1), 1e38, np.float32), np.zeros(1, np.float32), np.float32(0))
+    last = AffineLayer(np.full((1, 1), 1e2, np.float32), np.zeros(1, np.float32), np.float32(1))
+    stack = jax.tree.map(lambda leaf: np.stack([leaf] * 2), [tiny, huge, last])
+    assert count([tiny, huge, last], Rational()).value == 2
+    assert count(stack, Exact()).value.tolist() == [2, 2]
+
+
 def test_64_bit_off_is_refused_with_the_cure(x32):
     with pytest.raises(ValueError, match=r"`Exact` is exact and needs float64.*enable_x64"):
         jax.jit(lambda level: count(Sawtooth(2), Exact(), level=level).value)(0.5)

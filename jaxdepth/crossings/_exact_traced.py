@@ -17,7 +17,7 @@ from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._listing import list_scalar
 from jaxdepth.piecewise._model import undecided
-from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
+from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced, flushed
 
 # Networks of a batch that go through a CPU's caches together, and through an accelerator.
 _TOGETHER_ON_CPU, _TOGETHER = 4, 1024
@@ -48,15 +48,18 @@ def count_traced(
     # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
     traced, fixed = eqx.partition(fn, is_traced)
 
-    def kernel(traced: Any, start: Array, end: Array, level: Array) -> CrossingCount:
+    edges_flushed = flushed((start, end, level))
+
+    def kernel(traced: Any, start: Array, end: Array, level: Array, lost: Array) -> CrossingCount:
         layers = as_float64(listed(eqx.combine(traced, fixed), "fn"))
         v = enumerate_traced(layers, start, end, kinks, dyadic=dyadic)
+        v = v._replace(ambiguous=v.ambiguous | lost | flushed(traced))
         return _answer(v, level, min(most, np.iinfo(np.int64).max))
 
     edges = [jnp.asarray(edge, jnp.float64) for edge in (start, end, level)]
     together = _TOGETHER_ON_CPU if jax.default_backend() == "cpu" else _TOGETHER
     with jax.default_matmul_precision("highest"):
-        return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)))
+        return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)), edges_flushed)
 
 
 def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:

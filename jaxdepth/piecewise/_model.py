@@ -156,7 +156,8 @@ def lowest_bit(xp: Any, values: Any) -> Any:
     exponent = (bits >> 52) & 0x7FF
     mantissa = (bits & (2**52 - 1)) | (1 << 52)
     zeros = xp.bitwise_count((mantissa & -mantissa) - 1)
-    return xp.where(values == 0, 4 * _EXPONENTS, exponent - 1075 + zeros.astype(np.int64))
+    # XLA takes a subnormal number for 0 in a comparison, and not in its bits.
+    return xp.where(bits << 1 == 0, 4 * _EXPONENTS, exponent - 1075 + zeros.astype(np.int64))
 
 
 def _least(xp: Any, rows: Any) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,6 @@ class TracedVertices(NamedTuple):
         h_error: bounds on the error of `h`.
         jumps: where the slope of a unit may jump, 1, and where it is proven not to, 0; or None.
         num: how many vertices.
-        most: the most kinks that a layer brought, for its capacity.
         overflow: a layer brought more kinks than its capacity.
         ambiguous: a sign or an order could not be told.
     """
@@ -119,6 +118,20 @@ def enumerate_traced(
             h, e = activated(jnp, v.h, v.h_error, slope)
             v = v._replace(h=h, h_error=e)
     return v
+
+
+def flushed(tree: Any) -> Bool[Array, ""]:
+    """Say whether a number of `tree` is subnormal in float32 or bfloat16: XLA may widen it to 0."""
+    found = jnp.zeros((), bool)
+    for leaf in jax.tree.leaves(tree):
+        if not is_traced(leaf) or leaf.dtype not in (jnp.float32, jnp.bfloat16):
+            continue
+        mantissa = jnp.finfo(leaf.dtype).nmant
+        word = jnp.uint32 if leaf.dtype == jnp.float32 else jnp.uint16
+        bits = jax.lax.bitcast_convert_type(leaf, word)
+        # Without its sign a subnormal is 1 … 2^mantissa − 1; 0 wraps to the largest.
+        found |= jnp.any((bits << 1) - 1 < 2 ** (mantissa + 1) - 1)
+    return found
 
 
 def _split(

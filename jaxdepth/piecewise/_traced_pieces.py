@@ -11,7 +11,7 @@ from jaxdepth._misc import as_float64, is_traced
 from jaxdepth.piecewise._answer import Pieces, PiecesResult
 from jaxdepth.piecewise._listing import list_scalar
 from jaxdepth.piecewise._model import slopes_and_doubt
-from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced
+from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced, flushed
 
 
 def pieces_traced(net: Any, start: Any, end: Any, capacity: int | None) -> Pieces:
@@ -21,9 +21,11 @@ def pieces_traced(net: Any, start: Any, end: Any, capacity: int | None) -> Piece
         None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
     ]
     room = capacities([layer.weight.shape[0] for layer in layers], slopes, capacity)
-    start, end = (jnp.asarray(edge, jnp.float64) for edge in (start, end))
+    lost = flushed((net, start, end))
+    ends = jnp.asarray(start, jnp.float64), jnp.asarray(end, jnp.float64)
     with jax.default_matmul_precision("highest"):
-        return _merged(enumerate_traced(layers, start, end, room, dyadic=True, slopes=True))
+        v = enumerate_traced(layers, *ends, room, dyadic=True, slopes=True)
+        return _merged(v._replace(ambiguous=v.ambiguous | lost))
 
 
 def _merged(v: TracedVertices) -> Pieces:
