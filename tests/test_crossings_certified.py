@@ -1,6 +1,5 @@
 import functools
 import math
-import os
 from fractions import Fraction
 
 import chex
@@ -26,10 +25,8 @@ from jaxdepth.networks import (
     TwoLayer,
 )
 from jaxdepth.piecewise import on_line
+from jaxdepth.piecewise._on_line import Restriction
 
-once = pytest.mark.skipif(
-    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
-)
 mp = mpmath.mp.clone()
 mp.dps = 40
 
@@ -67,7 +64,7 @@ def arguments(generator, size):
     return np.concatenate([*bulk, borders, np.arange(-36, 36) / 8.0 + 1e-12, special])
 
 
-@once
+@pytest.mark.once
 @pytest.mark.parametrize("name", ENCLOSURES)
 def test_an_activation_and_its_slope_keep_to_their_error_bounds(name, x64):
     sigma, function = ENCLOSURES[name], MATHEMATICAL[name]
@@ -90,7 +87,7 @@ def test_an_activation_and_its_slope_keep_to_their_error_bounds(name, x64):
         assert np.all(np.abs(tilted) <= KAPPA / 8)
 
 
-@once
+@pytest.mark.once
 def test_every_extremum_in_the_table_is_one():
     for name, sigma in ENCLOSURES.items():
         function = MATHEMATICAL[name]
@@ -105,7 +102,7 @@ def test_every_extremum_in_the_table_is_one():
         assert steepest <= sigma.lipschitz <= 1.03 * max(steepest, 0.25)
 
 
-@once
+@pytest.mark.once
 @pytest.mark.parametrize("name", [*ENCLOSURES, "leaky"])
 def test_ranges_over_intervals_hold_every_sample_and_are_not_idle(name):
     sigma = piecewise_linear(0.01) if name == "leaky" else ENCLOSURES[name]
@@ -145,7 +142,7 @@ def listed(net):
     return steps(as_float64(net), "net")
 
 
-@once
+@pytest.mark.once
 @pytest.mark.parametrize("activation", ["tanh", "gelu", "sin"])
 def test_boxes_hold_the_network_and_its_slope(activation):
     net = listed(multilayer(activation, 2))
@@ -361,20 +358,52 @@ NETWORKS = {
         jnp.array([1.0, 3.0, -0.7]),
         output=1,
     ),
+    "line to an activation": lambda: on_line(
+        drawn(eqx.nn.MLP, 2, 2, 4, 1, activation=jnp.tanh, final_activation=jax.nn.sigmoid),
+        jnp.array([0.1, -2.0]),
+        jnp.array([1.0, 3.0]),
+        output=0,
+    ),
     "Composition": lambda: Composition([Iterated(Sawtooth(1), 2), multilayer("tanh", 1)]),
 }
 
 
-@once
+@pytest.mark.once
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_library_is_read_as_it_computes(name):
     net, x = NETWORKS[name](), jnp.array([-1.7, 0.3, 2.2])
     found = enclose(listed(net), *3 * [np.asarray(x, np.float64)], 0.0, 0.0)
     assert found.sound.all()
-    inputs = x if name in ("line", "Composition") else x[:, None]
+    inputs = x if isinstance(net, (Restriction, Composition)) else x[:, None]
     value = np.asarray(jax.jit(jax.vmap(net))(inputs), np.float64).reshape(-1)
     # The network itself rounds in the working precision, 1e-7 where that is float32.
     chex.assert_trees_all_close(found.centre[:, 0], value, rtol=1e-5, atol=1e-5)
+
+
+def test_slopes_and_integers_are_taken_as_exact_counting_takes_them(x32, untyped):
+    ramp = eqx.nn.Sequential(
+        [drawn(eqx.nn.Linear, 1, 1, use_bias=False), eqx.nn.Lambda(jax.nn.leaky_relu)]
+    )
+    ramp = eqx.tree_at(lambda net: net.layers[0].weight, ramp, jnp.ones((1, 1), jnp.float32))
+    level = -(0.01 + float(np.float32(0.01))) / 2  # float32 rounds the slope down: f(−1) is above
+    for method in (Certified(), Exact()):
+        assert count(ramp, method, interval=(-1.0, 1.0), level=level).value == 1
+    integers = np.array([[-128]], np.int8), np.array([3], np.int8)  # |−128| overflows in int8
+    line = eqx.tree_at(lambda net: (net.weight, net.bias), drawn(eqx.nn.Linear, 1, 1), integers)
+    for method in (Certified(), Exact()):
+        assert count(line, method).value == 2
+
+
+def test_intervals_of_a_few_ulps_and_thinner_than_one_are_counted():
+    net = sequential(([[1]], [0]), jnp.tanh, ([[1]], [0]))
+    third = Fraction(1, 3)
+    for interval in (
+        (1.0, np.nextafter(1.0, 2)),
+        (1.0, 1 + 2.0**-50),
+        (third, third + Fraction(1, 2**80)),
+    ):
+        answer = count(net, Certified(), interval=interval)
+        assert (answer.value, answer.trusted) == (1, True)
 
 
 def test_piecewise_linear_networks_agree_with_exact_counting():
@@ -384,50 +413,49 @@ def test_piecewise_linear_networks_agree_with_exact_counting():
         assert count(net, Certified(), interval=(-3.0, 3.0), level=0.3).value == exact.value
 
 
-@once
-def test_a_traced_count_equals_the_eager_one(x64):
-    nets = [
-        MLP.padded((1, 8, 8, 1), width=6, depth=depth, activation="gelu", weight_gain=16.0, key=key)
-        for depth, key in zip((1, 2, 1, 2), jax.random.split(jax.random.key(5), 4), strict=True)
-    ]
+@pytest.mark.once
+def test_traced_counts_equal_eager_ones_and_gradients_pass(x64):
+    def padded(depth):
+        """What is written into the padding must not count, for the network itself masks it."""
+        net = jax.tree.map(np.asarray, multilayer("rbf", depth, 16.0))
+        sizes = np.full(2, 6, np.int32), np.array(depth, np.int32)
+        return eqx.tree_at(lambda net: (net.widths, net.depth), net, sizes)
 
-    # What is written into the padding must not count, for the network itself masks it.
-    nets = [
-        jax.tree.map(lambda leaf: leaf + 0.1 if leaf.dtype == float else leaf, net) for net in nets
-    ]
+    def bump_of(net, weight_in, weight_out, bias):
+        """One unit: weight_out·e^{−(weight_in·x)²} + bias."""
+        net = jax.tree.map(lambda leaf: leaf * 0 if leaf.dtype == float else leaf, net)
+        net.weight_in[0], net.weight_out[0, 0], net.bias_out[0] = weight_in, weight_out, bias
+        return net
+
+    touching = bump_of(padded(1), 1.0, 0.5, 0.0)
+    broken = bump_of(padded(1), 1.0, 0.5, np.nan)
+    nets = [padded(1), padded(2), touching, touching, broken]
 
     def one(net, level):
-        return count(net, Certified(), interval=(-3, 3), level=level)
+        return count(net, Certified(), interval=(-3.0, 3.1), level=level)
+
+    def scaled(scale, net, level):
+        net = eqx.tree_at(lambda net: net.weight_out, net, scale * net.weight_out)
+        answer = one(net, level)
+        return scale**2 * answer.value.astype(float), answer
 
     chex.clear_trace_counter()
-    traced = jax.jit(jax.vmap(chex.assert_max_traces(one, n=1), (0, None)))
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *nets)
-    for level in (0.1, -0.7):
-        answer = traced(stacked, jnp.array(level))
+    program = jax.value_and_grad(chex.assert_max_traces(scaled, n=1), has_aux=True)
+    program = jax.jit(jax.vmap(program, (None, 0, 0)))
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *nets)
+    for levels in ([-0.7, 0.1, 0.25, 0.5, 0.5], [0.1, -0.7, 0.25, 0.5, 0.5]):
+        (_, answer), gradient = program(1.0, stacked, np.array(levels))
         chex.assert_type(answer.value, jnp.int64)
-        eager = [one(net, level).value for net in nets]
-        assert answer.value.tolist() == answer.upper.tolist() == eager
-        assert answer.trusted.all()
-
-
-@once
-def test_under_a_trace_touching_and_nan_are_told_and_gradients_pass(x64):
-    @jax.jit
-    @functools.partial(jax.value_and_grad, has_aux=True)
-    def traced(height, level):
-        net = eqx.tree_at(lambda net: net.layers[-1].weight, bump(1.0), height.reshape(1, 1))
-        answer = count(net, Certified(), interval=(-1.0, 1.3), level=level)
-        return height**2 * answer.value.astype(float), answer
-
-    (_, answer), gradient = traced(jnp.array(0.5), 0.25)
-    assert int(answer.value) == int(answer.upper) == 3
-    assert float(gradient) == 2 * 0.5 * 3
-    (_, touching), _ = traced(jnp.array(0.5), 0.5)
-    assert bool(touching.result == CountResult.not_certified)
-    assert (int(touching.lower), int(touching.upper)) == (1, jnp.iinfo(jnp.int64).max)
-    (_, broken), _ = traced(jnp.array(jnp.nan), 0.5)
-    assert bool(broken.result == CountResult.not_finite)
-    assert not broken.trusted
+        eager = [one(net, level).value for net, level in zip(nets[:3], levels, strict=False)]
+        assert answer.value.tolist()[:3] == answer.upper.tolist()[:3] == eager
+        assert eager[2] == 3
+        assert gradient.tolist() == [2.0 * value for value in answer.value.tolist()]
+        assert answer.trusted.tolist() == [True, True, True, False, False]
+        results = jax.tree.map(np.asarray, answer.result)
+        results = [jax.tree.map(lambda leaf, i=i: leaf[i], results) for i in (2, 3, 4)]
+        expected = CountResult.certified, CountResult.not_certified, CountResult.not_finite
+        assert all(bool(got == told) for got, told in zip(results, expected, strict=True))
+        assert (answer.lower.tolist()[3], answer.upper.tolist()[3]) == (1, jnp.iinfo(jnp.int64).max)
 
 
 def test_a_trace_without_64_bit_is_refused_with_the_cure(x32):
@@ -459,11 +487,21 @@ def test_what_cannot_be_certified_is_refused(untyped):
         count([layer([[1], [1]], [0, 0]), layer([[1]], [0])], Certified())
     with pytest.raises(ValueError, match="`max_boxes` must be"):
         Certified(max_boxes=0)
+    for untraceable in (np.tanh, math.tanh, jax.nn.glu, None):
+        with pytest.raises(ValueError, match="`fn` must be a network of activations"):
+            count(
+                eqx.nn.Sequential([drawn(eqx.nn.Linear, 1, 1), eqx.nn.Lambda(untraceable)]),
+                Certified(),
+            )
+    for weight in (np.array([[1j]]), np.array([[True]])):
+        odd = eqx.tree_at(lambda net: net.weight, drawn(eqx.nn.Linear, 1, 1), weight)
+        with pytest.raises(ValueError, match="`fn` must be a network of real weights"):
+            count(odd, Certified())
     for bad in (np.nan, np.inf):
         broken = sequential(([[bad]], [0]), jnp.tanh, ([[1]], [0]))
         with pytest.raises(ValueError, match="`fn` must be finite"):
             count(broken, Certified())
-    single = drawn(TwoLayer, 1, 4, activation="tanh")
-    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), single)
-    with pytest.raises(ValueError, match="`fn` must be one network"):
-        count(stacked, Certified())
+    for one in (drawn(TwoLayer, 1, 4, activation="tanh"), multilayer("tanh", 0)):
+        stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), one)
+        with pytest.raises(ValueError, match="`fn` must be one network"):
+            count(stacked, Certified())

@@ -10,8 +10,6 @@ slopes. The rival is a grid of 2^14 + 1 points, warm: it proves nothing, and is 
 from __future__ import annotations
 
 import functools
-import os
-import platform
 from collections.abc import Callable
 
 import jax
@@ -19,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdepth as jd
-from experiments.benchmarks.grid_counting_outruns_chunked_numpy import seconds
+from experiments.benchmarks._timing import machine, seconds
 
 INTERVAL = (-3.0, 3.0)
 POINTS = (33, 1_025, 2**14 + 1)
@@ -79,11 +77,7 @@ def measure(activation: str, gain: float) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    device = jax.devices()[0]
-    print(
-        f"{device.platform} {device.device_kind}, {os.cpu_count()} cores, {platform.machine()}; "
-        f"JAX {jax.__version__}, NumPy {np.__version__}; 64x3, on {list(INTERVAL)}, level 0"
-    )
+    print(f"{machine()}; 64x3, on {list(INTERVAL)}, level 0")
     grids = "grid " + "; ".join(f"{points:,}" for points in POINTS)
     print(ROW.format("activation", "gain", "proven", "crossing numbers", grids, "time", "grid"))
     for activation, gain in CASES:

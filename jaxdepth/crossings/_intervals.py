@@ -9,7 +9,9 @@ Rounding model: +, −, ×, ÷ in float64 err by at most u = 2^−53 relatively,
 subnormals are flushed; a product of n terms errs by at most γ_n·|a|·|b|, γ_n = nu/(1 − nu), in
 whatever order it is summed and wherever multiplications and additions are fused (Higham 2002,
 Section 3.1). Every allowance below is some times what the model asks for, which also covers the
-rounding of the allowance itself. One code serves NumPy, eagerly, and JAX, under a trace.
+rounding of the allowance itself. One code serves NumPy, eagerly, and JAX, under a trace. There a
+compiler may compute one number twice, fused and not, for two that use it (seen on CPUs): copies of
+an end, a centre or a bound then differ by an ulp or two, which the allowances cover as well.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ def enclose(steps: tuple[Step, ...], a: Any, b: Any, c: Any, radius: Any, flushe
     a, b, c = a[:, None], b[:, None], c[:, None]
     reach = xp.maximum(b - c, c - a) * (1 + _ULPS) + _TINY
     zero = xp.zeros_like(c)
-    sound = ((xp.abs(a) <= LARGEST) & (xp.abs(b) <= LARGEST))[:, 0]
+    sound = ((a >= -LARGEST) & (a <= b) & (b <= LARGEST))[:, 0]
     jets = Jets(c, zero + radius, a, b, zero + 1.0, zero, sound)
     for step in steps:
         if isinstance(step, Affine):

@@ -13,13 +13,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Shaped
 
-from jaxdepth._misc import check_finite, is_traced, refuse
+from jaxdepth._misc import check_finite, is_real, is_traced, refuse
 from jaxdepth.crossings._enclosures import ENCLOSURES
 from jaxdepth.networks import MLP, ThreeLayer, TwoLayer
 from jaxdepth.networks._activations import _program, activation as activation_named, negative_slope
-from jaxdepth.networks._affine import listed
+from jaxdepth.networks._affine import listed, refuse_stack
 from jaxdepth.networks._composition import Composition, Iterated
 from jaxdepth.piecewise._on_line import Restriction
 
@@ -34,10 +34,10 @@ _KNOWN = _LINEAR | _SMOOTH
 
 
 class Affine(eqx.Module):
-    """The step h ↦ weight·h + bias."""
+    """The step h ↦ weight·h + bias, of whatever dtype until `steps` has cast it."""
 
-    weight: Float[Array | np.ndarray, "out in"]
-    bias: Float[Array | np.ndarray, " out"]
+    weight: Shaped[Array | np.ndarray, "out in"]
+    bias: Shaped[Array | np.ndarray, " out"]
 
 
 class Activate(eqx.Module):
@@ -60,7 +60,9 @@ Step = Affine | Activate
 
 
 def steps(net: Any, argument: str) -> tuple[Step, ...]:
-    """List the steps of a network of one input and one output, in order of evaluation.
+    """List the steps of a network of one input and one output, in order of evaluation, in float64.
+
+    Nothing stored is rounded but integers of more than 53 bits.
 
     Args:
         net: what `affine_layers` takes, with any activation of this library but the step function.
@@ -68,20 +70,34 @@ def steps(net: Any, argument: str) -> tuple[Step, ...]:
 
     Raises:
         ValueError: a network that cannot be listed so, shapes that do not fit, concrete weights
-            that are not finite.
+            that are not finite, or not real.
     """
-    found = tuple(_steps(net, argument))
+    found = tuple(_in_float64(step, argument) for step in _steps(net, argument))
     affine = [step for step in found if isinstance(step, Affine)]
     shapes = [step.weight.shape[::-1] for step in affine]
     if any(len(shape) != 2 for shape in shapes):
-        refuse(argument, "one network", "a stack of several", "Index it, or vmap over it.")
+        refuse_stack(argument)
     if any(one[1] != two[0] for one, two in itertools.pairwise(shapes)):
         refuse(argument, "layers whose shapes fit each other", shapes)
     if not shapes or (shapes[0][0], shapes[-1][1]) != (1, 1):
         ends = (shapes[0][0], shapes[-1][1]) if shapes else ()
-        refuse(argument, "a network of one input and one output", ends)
+        cure = "`piecewise.on_line` restricts a network of many inputs to a segment."
+        refuse(argument, "a network of one input and one output", ends, cure)
     check_finite(argument, found)
-    return jax.tree.map(lambda leaf: leaf if is_traced(leaf) else np.asarray(leaf), found)
+    return found
+
+
+def _in_float64(step: Step, argument: str) -> Step:
+    def cast(numbers: Any) -> Any:
+        numbers = numbers if is_traced(numbers) else np.asarray(numbers)
+        if not is_real(numbers.dtype):
+            refuse(argument, "a network of real weights", str(numbers.dtype))
+        return numbers.astype(np.float64)
+
+    if isinstance(step, Affine):
+        return Affine(cast(step.weight), cast(step.bias))
+    slope = None if step.slope is None else cast(step.slope)
+    return Activate(step.name, slope, step.live, step.active)
 
 
 def _steps(net: Any, argument: str) -> list[Step]:
@@ -95,9 +111,10 @@ def _steps(net: Any, argument: str) -> list[Step]:
         return _steps(net.net, argument) * net.times
     if isinstance(net, TwoLayer):
         out = Affine(net.out[None], np.zeros(1))
-        return [Affine(net.weight, net.bias), _named(net.activation, argument), out]
+        sigma = _named(net.activation, argument, net.weight.dtype)
+        return [Affine(net.weight, net.bias), sigma, out]
     if isinstance(net, ThreeLayer):
-        sigma = _named(net.activation, argument)
+        sigma = _named(net.activation, argument, net.weight.dtype)
         out = Affine(net.out[None], np.zeros(1))
         first: list[Step] = [
             Affine(net.weight_in, net.bias_in),
@@ -135,11 +152,10 @@ def _restricted(net: Restriction, argument: str) -> list[Step]:
     corners = xp.stack([xp.asarray(net.end), xp.asarray(net.start)], axis=-1)
     inner = _steps(net.net, argument)
     if net.output is not None:
-        last = inner[-1]
-        if not isinstance(last, Affine):
-            refuse(argument, "a network whose last step is linear, to follow one output", net.net)
+        # What comes after the last linear step acts unit by unit.
+        place, last = [(i, step) for i, step in enumerate(inner) if isinstance(step, Affine)][-1]
         row = slice(net.output, net.output + 1)
-        inner[-1] = Affine(last.weight[row], last.bias[row])
+        inner[place] = Affine(last.weight[row], last.bias[row])
     line = Affine(np.array([[1.0], [-1.0]]), np.array([0.0, 1.0]))
     return [line, Affine(corners, np.zeros(len(corners))), *inner]
 
@@ -155,7 +171,8 @@ def _chain(parts: Any, argument: str) -> list[Step]:
             continue
         if not found:
             refuse(argument, "a network whose first step is a linear layer", part)
-        step = _named(part, argument)
+        dtype = next(step.weight.dtype for step in reversed(found) if isinstance(step, Affine))
+        step = _named(part, argument, dtype)
         if step.slope is None or step.slope != 1.0:
             found.append(step)
     return found
@@ -168,7 +185,9 @@ def _programs() -> dict[str, tuple]:
 
 def _multilayer(net: MLP, argument: str) -> list[Step]:
     """List an MLP: its active part alone, or all of it masked where the sizes are traced."""
-    sigma = _named(net.activation, argument)
+    if net.weight_in.ndim != 2:
+        refuse_stack(argument)
+    sigma = _named(net.activation, argument, net.weight_in.dtype)
     weights = [net.weight_in, *net.weights]
     found: list[Step] = []
     if not is_traced(net.widths, net.depth):
@@ -190,13 +209,16 @@ def _multilayer(net: MLP, argument: str) -> list[Step]:
     return [*found, Affine(net.weight_out, net.bias_out)]
 
 
-def _named(activation: Any, argument: str) -> Activate:
-    """Recognise an activation by name, identity, or the program that it traces to in float64."""
+def _named(activation: Any, argument: str, dtype: Any) -> Activate:
+    """Recognise an activation by name, identity, or the program that it traces to in float64.
+
+    A slope is rounded to `dtype`, that of the weights, as the network itself rounds it.
+    """
     if isinstance(activation, str):
         same = [name for name in _KNOWN if name == activation and name != "gelu_erf"]
     else:
         same = [name for name in _KNOWN if _KNOWN[name] is activation]
-        program = None if same else _program(activation, jnp.float64)
+        program = None if same else _program_if_any(activation)
         same = same or [name for name in _KNOWN if _programs()[name] == program]
     if not same:
         refuse(
@@ -207,4 +229,14 @@ def _named(activation: Any, argument: str) -> Activate:
         )
     if same[0] in _SMOOTH:
         return Activate(same[0])
-    return Activate("piecewise_linear", np.asarray(negative_slope(same[0])))
+    slope = np.asarray(negative_slope(same[0]))
+    return Activate(
+        "piecewise_linear", slope.astype(dtype) if jnp.issubdtype(dtype, jnp.floating) else slope
+    )
+
+
+def _program_if_any(activation: Any) -> tuple | None:
+    try:
+        return _program(activation, jnp.float64)
+    except (TypeError, ValueError, IndexError, AttributeError):
+        return None  # no function of a JAX scalar, or none at all
