@@ -63,7 +63,8 @@ def check_real(argument: str, value: Any) -> Any:
         return value
     if isinstance(value, (np.ndarray, np.generic, jax.Array)) and np.ndim(value) == 0:
         value = np.asarray(value).item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    # A longdouble or an mpf is real, and no Fraction can be made of it.
+    if isinstance(value, bool) or not isinstance(value, (float, numbers.Rational)):
         refuse(argument, "a real scalar", value)
     try:
         finite = math.isfinite(value)

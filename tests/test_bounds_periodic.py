@@ -1,6 +1,5 @@
 import itertools
 import math
-import os
 from fractions import Fraction
 
 import jax
@@ -16,9 +15,7 @@ from jaxdepth.networks import AffineLayer, Composition, ConnectTheDots, Iterated
 from jaxdepth.piecewise import cycles
 
 # Python integers and Fractions do not know of JAX's precision: one pass of the suite is enough.
-pytestmark = pytest.mark.skipif(
-    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
-)
+pytestmark = pytest.mark.once
 TENT = ConnectTheDots([0, Fraction(1, 2), 1], [0, Fraction(3, 4), 0])
 
 

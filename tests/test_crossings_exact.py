@@ -179,5 +179,11 @@ def test_bad_networks_are_refused(untyped):
     stacked = eqx.filter_vmap(lambda key: eqx.nn.MLP(1, 1, 4, 1, key=key))(keys)
     with pytest.raises(ValueError, match="`fn` must be one network"):
         count(stacked, Rational())
+    with pytest.raises(ValueError, match="`fn` must be a network of real weights"):
+        count([AffineLayer(np.array([[1j]]), np.zeros(1), RELU)], Exact())
+    with pytest.raises(ValueError, match="`activation` must be piecewise linear"):
+        count(eqx.nn.MLP(1, 1, 4, 1, activation=np.tanh, key=jax.random.key(0)), Exact())
+    with pytest.raises(ValueError, match="`level` must be a real scalar"):
+        count(Sawtooth(1), Exact(), level=np.longdouble(0.5))
     with pytest.raises(ValueError, match="`max_pieces` must be"):
         Exact(max_pieces=0)

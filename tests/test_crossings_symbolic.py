@@ -1,5 +1,4 @@
 import math
-import os
 from fractions import Fraction
 
 import chex
@@ -33,9 +32,7 @@ from jaxdepth.networks import (
 from jaxdepth.piecewise import pieces
 
 # Python integers and Fractions do not know of JAX's precision: one pass of the suite is enough.
-once = pytest.mark.skipif(
-    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
-)
+once = pytest.mark.once
 TENT = ConnectTheDots([0, Fraction(1, 2), 1], [0, Fraction(3, 4), 0])  # (3/2)·min(x, 1 − x)
 
 

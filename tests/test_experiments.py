@@ -20,9 +20,7 @@ from experiments._store import as_arrays
 NAMES = list(discover())
 DATA = os.environ.get("JAXDEPTH_DATA")
 # One pass of the suite is enough: experiments choose their precision themselves.
-once = pytest.mark.skipif(
-    os.environ.get("JAXDEPTH_TEST_X64") == "0", reason="runs in the pass with 64-bit on"
-)
+once = pytest.mark.once
 
 
 def module_of(name):

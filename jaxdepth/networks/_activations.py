@@ -58,7 +58,7 @@ def negative_slope(name: str | Activation) -> float:
     operations on a scalar, which is a proof and not a guess from its name.
     """
     for known, slope in _NEGATIVE_SLOPE.items():
-        if name == known or (callable(name) and _program(name) == _program(_NAMED[known])):
+        if name == known or (callable(name) and _same(name, _NAMED[known])):
             return slope
     return refuse(
         "activation",
@@ -66,6 +66,14 @@ def negative_slope(name: str | Activation) -> float:
         name,
         "Count a network with any other activation by `Grid`.",
     )
+
+
+def _same(one: Activation, other: Activation) -> bool:
+    """Whether two activations are the same operations; what cannot be traced is like no other."""
+    try:
+        return _program(one) == _program(other)
+    except (TypeError, ValueError):
+        return False
 
 
 def _program(fn: Activation, dtype: Any = jnp.float32) -> tuple:

@@ -32,7 +32,8 @@ class AffineLayer(eqx.Module):
 def affine_layer(weight: Any, bias: Any, slope: Any) -> AffineLayer:
     """Build an `AffineLayer` whose slope is rounded as the network itself rounds it."""
     slope = slope if is_traced(slope) else np.asarray(slope)
-    return AffineLayer(weight, bias, slope.astype(weight.dtype))
+    rounds = jnp.issubdtype(weight.dtype, jnp.floating)
+    return AffineLayer(weight, bias, slope.astype(weight.dtype) if rounds else slope)
 
 
 def affine_layers(net: Any) -> tuple[AffineLayer, ...]:

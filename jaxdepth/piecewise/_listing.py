@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from jaxdepth._misc import refuse
+from jaxdepth._misc import is_real, refuse
 from jaxdepth.networks import AffineLayer
 from jaxdepth.networks._affine import listed, refuse_stack
 
@@ -13,6 +13,9 @@ from jaxdepth.networks._affine import listed, refuse_stack
 def list_scalar(net: Any, argument: str) -> tuple[AffineLayer, ...]:
     """List the layers of the network that the caller knows as `argument`; refuse all but R → R."""
     layers = listed(net, argument)
+    dtypes = {array.dtype for layer in layers for array in (layer.weight, layer.bias)}
+    if not all(map(is_real, dtypes)):
+        refuse(argument, "a network of real weights", sorted(map(str, dtypes)))
     shapes = [layer.weight.shape[::-1] for layer in layers]
     if any(len(shape) != 2 for shape in shapes):
         refuse_stack(argument)
