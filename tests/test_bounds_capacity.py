@@ -8,6 +8,9 @@ import pytest
 
 from jaxdepth.bounds import telgarsky16_random_label_samples, telgarsky16_vc_upper
 
+# Python integers and Fractions do not know of JAX's precision.
+pytestmark = pytest.mark.once
+
 SIZES = [(1, 1, 1, 9, 2, 25), (2, 3, 2, 40, 7, 1000), (1, 1, 1, 1, 1, 1), (5, 2, 10, 10**6, 40, 9)]
 
 

@@ -15,6 +15,9 @@ from jaxdepth.bounds import (
     piecewise_poly_sum,
 )
 
+# Python integers and Fractions do not know of JAX's precision.
+pytestmark = pytest.mark.once
+
 GRID = np.linspace(-1, 1, 20_001)
 
 

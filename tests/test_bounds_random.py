@@ -46,6 +46,7 @@ def expected_sign_changes(widths, edges, gain, std):
         ([1], (-2.0, 5.0), 2.0, 0.1),
     ],
 )
+@pytest.mark.once
 def test_the_law_is_the_limit_of_grids_in_the_gaussian_limit(widths, interval, gain, std):
     def on_grid(spacings):
         return expected_sign_changes(widths, np.linspace(*interval, spacings + 1), gain, std)
@@ -57,6 +58,7 @@ def test_the_law_is_the_limit_of_grids_in_the_gaussian_limit(widths, interval, g
     np.testing.assert_allclose(breakpoint_law(widths, interval, gain, std), limit, rtol=2e-4)
 
 
+@pytest.mark.once
 def test_at_the_gain_of_He_layer_l_has_scale_root_l_half():
     widths, (a, b), std = [3, 1, 4, 1, 5], (-0.7, 2.5), 0.6
     with mpmath.workdps(30):
@@ -87,6 +89,7 @@ def test_a_short_interval_far_out_loses_no_digits():
         ((-1e257, 1e-66), 1e-70, 1e-97),
     ],
 )
+@pytest.mark.once
 def test_no_size_of_an_argument_overflows(interval, gain, std):
     with mpmath.workdps(1000):
         c = mpmath.mpf(std) / mpmath.sqrt(mpmath.mpf(gain))
@@ -98,6 +101,7 @@ def test_no_size_of_an_argument_overflows(interval, gain, std):
     )
 
 
+@pytest.mark.once
 def test_many_layers_of_a_small_gain_bend_out_of_reach_and_do_not_overflow():
     near, all_of_it = (breakpoint_law([3] * 400, ends, 1e-3) for ends in ((1, 2), (-INF, INF)))
     assert near == pytest.approx(breakpoint_law([3] * 10, (1, 2), 1e-3), rel=1e-12)
@@ -175,6 +179,7 @@ def test_half_lines_are_differentiable_too_and_the_dtype_is_kept(x32):
         ((1, 48, 48, 1), {"weight_gain": 1.0, "bias_std": 0.5}, (-1.0, 1.0), 0.04),
     ],
 )
+@pytest.mark.once
 def test_random_networks_have_as_many_breakpoints_as_the_law_says(sizes, options, interval, loss):
     nets = (MLP(sizes, key=jax.random.key(seed), **options) for seed in range(60))
     found = np.array([pieces(net, interval).num - 1 for net in nets])

@@ -5,6 +5,9 @@ import pytest
 
 from jaxdepth.bounds import square_error_lower
 
+# Python integers and Fractions do not know of JAX's precision.
+pytestmark = pytest.mark.once
+
 
 def best_affine_error(a: Fraction, b: Fraction) -> Fraction:
     """min over affine ℓ of max |x² − ℓ| on [a, b], which takes its extremes at a, b and the middle.

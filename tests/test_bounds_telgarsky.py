@@ -6,6 +6,9 @@ import pytest
 
 from jaxdepth import bounds
 
+# Python integers and Fractions do not know of JAX's precision.
+pytestmark = pytest.mark.once
+
 
 def test_the_crossing_bound_is_the_lemmas_formula():
     assert bounds.telgarsky16_crossing_upper(1, 1, 1, nodes=12, layers=2) == 2 * 12**2

@@ -26,6 +26,7 @@ def runs(labels) -> int:
 
 
 @pytest.mark.parametrize("cells", [(1,) * 7, (3, 3, 3, 3), (2, 1, 3, 1, 2), (1, 3, 1, 3, 1, 1)])
+@pytest.mark.once
 def test_the_fewest_regions_wrong_throughout_over_every_classifier(cells):
     """Each region of f in one cell or several: g may cut inside, and regions may be one point."""
     regions = [region for region, number in enumerate(cells) for _ in range(number)]
@@ -40,6 +41,7 @@ def test_the_fewest_regions_wrong_throughout_over_every_classifier(cells):
 
 
 @pytest.mark.parametrize("depth", range(3, 9))
+@pytest.mark.once
 def test_on_the_sawtooth_the_best_shallow_classifier_has_the_gaps_in_closed_form(depth):
     """(2^K + 1 − s)/2^(K+3) in L1; four times that in measure of labels."""
     f = Sawtooth(depth)
@@ -71,6 +73,7 @@ def test_the_optimum_stays_above_lemma_3_1_and_theorem_3_19(depth):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("loss", ["labels", "l1"])
+@pytest.mark.once
 def test_no_classifier_of_a_sample_is_better(seed, loss):
     """All 2^9 labellings of nine points, in exact arithmetic."""
     rng = np.random.default_rng(seed)
@@ -97,6 +100,7 @@ def test_no_classifier_of_a_sample_is_better(seed, loss):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.once
 def test_the_classifier_tells_neighbouring_floats_apart(dtype):
     x = np.cumsum(np.array([1, *[np.finfo(dtype).eps] * 5], dtype))
     best = best_shallow((x, np.arange(6) % 2), 6)
@@ -105,6 +109,7 @@ def test_the_classifier_tells_neighbouring_floats_apart(dtype):
 
 
 @pytest.mark.parametrize("level", [0.5, 1.0, Fraction(1, 3)])
+@pytest.mark.once
 def test_with_intervals_enough_it_is_the_label_at_every_float(level):
     """Also on the one-point regions of level 1, and right beside every edge that no float holds."""
     best = best_shallow(Sawtooth(3), 20, loss="regions", level=level)
@@ -117,6 +122,7 @@ def test_with_intervals_enough_it_is_the_label_at_every_float(level):
 
 
 @pytest.mark.parametrize("n", [5, 8])
+@pytest.mark.once
 def test_alternating_points_are_fitted_by_the_closed_form(n):
     for s in range(1, n + 2):
         best = best_shallow((np.arange(n), np.arange(n) % 2), s)
@@ -124,6 +130,7 @@ def test_alternating_points_are_fitted_by_the_closed_form(n):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.once
 def test_the_regions_are_those_that_exact_counting_counts(problem):
     best = best_shallow(problem.layers, 10**4, level=problem.level)
     assert best.regions == problem.crossings
@@ -133,6 +140,7 @@ def test_the_regions_are_those_that_exact_counting_counts(problem):
 
 
 @pytest.mark.parametrize("loss", ["labels", "l1"])
+@pytest.mark.once
 def test_the_classifier_has_the_loss_that_it_says(loss):
     """A midpoint rule on 2^14 cells beside the exact integral, for a random broken line."""
     rng = np.random.default_rng(1)
@@ -167,11 +175,13 @@ def test_pieces_are_read_as_the_network_they_came_from():
     assert one.regions == two.regions == triangle_count(2, 4)
 
 
+@pytest.mark.once
 def test_points_at_both_ends_of_their_dtype_are_told_apart():
     for x in (EXTREMES, np.array([-1.7e308, 1.7e308])):
         assert best_shallow((x, np.arange(2)), 2).error == 0
 
 
+@pytest.mark.once
 def test_weights_beyond_64_bits_are_added_exactly():
     y = np.array([0, 1, 0, 1, 0]) * 2.0**-60 + np.array([0, 0, 0, 2.0**60, 0])
     best = best_shallow((np.arange(5), y), 3, loss="l1", level=Fraction(1, 2**61))

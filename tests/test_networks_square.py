@@ -29,6 +29,7 @@ def evaluate(layers, *x: Fraction) -> Fraction:
 
 
 @pytest.mark.parametrize("m", [1, 2, 5, 9])
+@pytest.mark.once
 def test_the_square_s_error_is_exactly_4_to_the_minus_m_plus_1(m):
     """f − x² is concave between kinks: extreme at a kink or where 2x is the slope."""
     found = pieces(square(m), method="rational")
@@ -56,6 +57,7 @@ def test_the_network_is_the_sum_of_sawtooths():
     assert float(square(m)(np.float32(x))) == pytest.approx(float(total), rel=1e-6)
 
 
+@pytest.mark.once
 def test_deep_beats_every_shallow_network_of_the_same_neurons():
     for m in range(5, 40):
         net = square(m)
@@ -65,6 +67,7 @@ def test_deep_beats_every_shallow_network_of_the_same_neurons():
 
 
 @pytest.mark.parametrize("m", [1, 3, 6])
+@pytest.mark.once
 def test_the_product_is_within_its_error_and_attains_it(m):
     net, error = product(m), product(m).error
     layers = net.affine_layers()
@@ -107,6 +110,7 @@ def test_a_polynomial_is_within_its_proven_error(degree):
         assert abs(gap) <= net.error
 
 
+@pytest.mark.once
 def test_a_polynomial_of_degree_2_is_the_square_network():
     one, two = polynomial([0.0, 0.0, 1.0], 6), square(6)
     assert one.error == two.error
@@ -135,6 +139,7 @@ def test_a_call_computes_the_listed_layers_inside_the_domain_and_out(name):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.once
 def test_the_neurons_and_layers_are_those_listed(name):
     net = NETWORKS[name][0]()
     layers = net.affine_layers()
@@ -170,6 +175,7 @@ def test_the_coefficients_learn():
     assert np.all(np.abs(np.asarray(gradient) - powers) <= allowed)
 
 
+@pytest.mark.once
 def test_squares_of_sawtooths_count_as_sawtooths():
     """f_m of m^k crosses ½ as often as m^k: the square is increasing."""
     layers = [*Sawtooth(4).affine_layers(), *square(5).affine_layers()]

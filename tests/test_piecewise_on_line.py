@@ -48,17 +48,17 @@ def test_counts_along_a_segment_agree_by_every_method(seed):
 
 
 def test_the_path_is_the_network_on_the_segment_and_hits_both_ends():
-    start, end = point(0), point(1)
-    path = on_line(NET, start, end)
+    start, end = point(0, 2), point(1, 2)
+    path = on_line(PLANE, start, end)
     for t in np.linspace(-0.5, 1.5, 9):
         x = (1 - t) * np.asarray(start, np.float64) + t * np.asarray(end, np.float64)
-        expected = NET(jnp.asarray(x, start.dtype))[0]
+        expected = PLANE(jnp.asarray(x, start.dtype))
         # A coordinate is rounded thrice, and the layers amplify that a few times.
         chex.assert_trees_all_close(
             path(t), expected, rtol=0, atol=100 * jnp.finfo(start.dtype).eps
         )
-    assert float(path(0.0)) == float(NET(start)[0])
-    assert float(path(1)) == float(NET(end)[0])
+    assert float(path(0.0)) == float(PLANE(start))
+    assert float(path(1)) == float(PLANE(end))
 
 
 def test_no_difference_of_points_is_rounded(x64):
@@ -87,7 +87,7 @@ def test_a_path_through_the_plane_bends_where_it_crosses_the_neurons_lines():
 
 
 def test_one_output_of_several_is_followed():
-    net = eqx.nn.MLP(4, 3, 8, 2, key=jax.random.key(3))
+    net = eqx.nn.MLP(4, 4, 4, 2, key=jax.random.key(3))
     start, end = point(0, 4), 5 * point(1, 4)
     found = []
     for output in (0, 2):
@@ -128,7 +128,7 @@ def test_equal_ends_give_a_constant():
 
 
 def test_smooth_networks_have_paths_too_but_list_no_layers():
-    path = on_line(MLP((2, 4, 1), activation="tanh", key=jax.random.key(0)), *jnp.eye(2))
+    path = on_line(TwoLayer(2, 9, activation="tanh", key=jax.random.key(0)), *jnp.eye(2))
     assert int(count(path, Grid(65), level=path(0.3)).value) >= 2
     with pytest.raises(ValueError, match="`activation` must be piecewise linear"):
         path.affine_layers()
