@@ -181,7 +181,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"No draw of {named(shapes[deepest])} has a tenth of the pieces that weights can make",
             "Serra, Tjandraatmadja & Ramalingam 2018, Theorem 1",
-            f"a tenth of {float(allowed):.1e}",
+            f"less than a tenth of {float(allowed):.1e}",
             f"{most:,}, the most of {draws} draws",
             "exact",
             10 * most < allowed,

@@ -160,6 +160,7 @@ def test_the_classifier_has_the_loss_that_it_says(loss):
         assert len(best.labels) <= s
 
 
+@pytest.mark.once
 def test_the_classifier_is_a_function_and_crosses_as_often_as_it_says():
     best = best_shallow(Sawtooth(5), 8)
     labels = jax.vmap(best)(jnp.linspace(0.0, 1.0, 2**10, dtype=jnp.float32))
@@ -189,6 +190,7 @@ def test_weights_beyond_64_bits_are_added_exactly():
     assert best.error == Fraction(1, 5 * 2**61)
 
 
+@pytest.mark.once
 def test_the_answer_passes_through_jit():
     best = best_shallow(Sawtooth(3), 4)
     through = jax.jit(lambda answer: answer)(best)

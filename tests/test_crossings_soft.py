@@ -111,6 +111,7 @@ class Oscillations(eqx.Module):
         return self.sign * soft_count(net, 0.5, num_points=257, chunk=128)
 
 
+@pytest.mark.once
 def test_fifty_steps_of_adam_raise_and_lower_the_oscillations_of_a_network():
     net = MLP((1, 16, 1), dtype=jnp.float32, key=jax.random.key(3))
 
@@ -137,10 +138,7 @@ def test_what_would_be_refused_is_nan_where_it_is_traced():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (
-            lambda: soft_count(TwoLayer(1, 2, dtype=jnp.float32, key=jax.random.key(0)), 1e-50),
-            "`temperature` must be positive in float32",
-        ),
+        (lambda: soft_count(Sawtooth(1), 1e-320), "`temperature` must be positive in float"),
         (lambda: soft_count(Sawtooth(1), 0.0), "`temperature` must be positive"),
         (lambda: soft_count(Sawtooth(1), math.nan), "`temperature` must be finite"),
         (lambda: soft_count(Sawtooth(1), 1.0, level=math.inf), "`level` must be finite"),

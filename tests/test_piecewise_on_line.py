@@ -86,6 +86,7 @@ def test_a_path_through_the_plane_bends_where_it_crosses_the_neurons_lines():
     np.testing.assert_allclose(found.breakpoints[1:-1], roots, rtol=1e-12)
 
 
+@pytest.mark.once
 def test_one_output_of_several_is_followed():
     net = eqx.nn.MLP(4, 4, 4, 2, key=jax.random.key(3))
     start, end = point(0, 4), 5 * point(1, 4)
@@ -127,6 +128,7 @@ def test_equal_ends_give_a_constant():
     assert count(path, Exact(), level=float(NET(x)[0]) - 1e-3).value == 1
 
 
+@pytest.mark.once
 def test_smooth_networks_have_paths_too_but_list_no_layers():
     path = on_line(TwoLayer(2, 9, activation="tanh", key=jax.random.key(0)), *jnp.eye(2))
     assert int(count(path, Grid(65), level=path(0.3)).value) >= 2
