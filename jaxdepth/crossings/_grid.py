@@ -58,11 +58,10 @@ class Grid(AbstractCounter):
         if self.num_points > most:
             refuse("num_points", f"at most {most}", self.num_points, "Turn 64-bit on for more.")
         dtype = working_dtype(fn)
-        scalar_function(fn, dtype)
         # 16-bit floats cannot even index the points: those are computed in 32 bits at least.
         wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
         start, end, level = (
-            jnp.asarray(value if is_traced(value) else float(value), wide)
+            value.astype(wide) if is_traced(value) else np.asarray(float(value), wide)
             for value in (*interval, level)
         )
         on_cpu = jax.default_backend() == "cpu"
@@ -125,9 +124,8 @@ def _on_points(fn: Any, dtype: Any) -> Callable[[Array], Array]:
     A network that can do better than the plain rule of vmap says so by a method `on_points()`. What
     it computes before the first point (masks, weights in the right layout) is computed once a call.
     """
-    if hasattr(fn, "on_points"):
-        return fn.on_points()
-    return jax.vmap(scalar_function(fn, dtype))
+    scalar = scalar_function(fn, dtype)
+    return fn.on_points() if hasattr(fn, "on_points") else jax.vmap(scalar)
 
 
 def _stream(

@@ -17,8 +17,6 @@ from jaxdepth.networks._activations import activation as activation_named, negat
 from jaxdepth.networks._affine import AffineLayer, affine_layer, refuse_stack
 from jaxdepth.networks._parameters import float_dtype
 
-_WIDE = 64  # from here on, products of activations in rows are as fast or faster
-
 
 class MLP(eqx.Module):
     """A fully connected network x ↦ W_out·σ(W_D ⋯ σ(W_1 x + b_1) ⋯ + b_D) + b_out.
@@ -173,8 +171,8 @@ class MLP(eqx.Module):
 
         Masks are folded into the weights, once: an inactive unit reads nothing, stands at 1 (as in
         `__call__`) and is read by none, and inactive layers are not run. So a layer is a product
-        and one pass over its units. Narrow layers hold a point to a column, (width, points), which
-        keeps the vector units full; wide ones a point to a row.
+        and one pass over its units, held as columns, (width, points): rows of a narrow layer leave
+        the vector units half empty.
 
         Returns:
             The network on points of shape (points,).
@@ -198,10 +196,7 @@ class MLP(eqx.Module):
         between = jnp.where(connected, self.weights, 0)
         # A product keeps the NaN of sizes out of range.
         last = self.weight_out * live[None, self.depth - 1].astype(self.weight_out.dtype)
-        biases, bias_out = jnp.where(live, self.biases, 1), self.bias_out
-        by_columns = biases.shape[1] < _WIDE
-        if by_columns:
-            biases, bias_out = biases[..., None], bias_out[:, None]
+        biases = jnp.where(live, self.biases, 1)[..., None]
 
         def layer(index: Array, h: Array) -> Array:
             return sigma(between[index - 1] @ h + biases[index])
@@ -210,9 +205,9 @@ class MLP(eqx.Module):
             h = sigma(first @ x[None] + biases[0])
             if between.shape[0]:  # an empty stack cannot even be indexed
                 h = jax.lax.fori_loop(1, self.depth, layer, h)
-            return (last @ h + bias_out)[0]
+            return (last @ h)[0] + self.bias_out
 
-        return evaluate if by_columns else jax.vmap(evaluate)
+        return evaluate
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the affine layers: the active units alone, or the padded ones where traced."""
