@@ -9,9 +9,6 @@ orbits, so that counting f, …, f^k costs k², and numbers of as many bits as f
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -19,6 +16,7 @@ from typing import Any
 import jax
 
 import jaxdepth as jd
+from experiments.benchmarks._timing import machine, seconds
 from jaxdepth.crossings import Exact, Rational, Symbolic, count, count_iterates
 from jaxdepth.networks import MLP, ConnectTheDots, Iterated, Sawtooth
 
@@ -34,17 +32,6 @@ class Stored:
     def affine_layers(self) -> tuple[Any, ...]:
         """List the layers."""
         return self._layers
-
-
-def seconds(call: Callable[[], Any], repeats: int = 3) -> float:
-    """Return the least time of `repeats` calls after a warm-up."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 ROW = "{:<44} {:>12} {:>12} {:>12} {:>9}"
@@ -68,7 +55,7 @@ def measure_rivals(name: str, net: Any) -> None:
 
 def main() -> None:
     """Measure and print the table."""
-    print(f"{platform.machine()}, Python {platform.python_version()}; JAX {jax.__version__}")
+    print(machine())
     print(ROW.format("composition", "Symbolic", "Exact", "Rational", "to Exact"))
     measure_iterates("mirror map", Sawtooth(1), 1000)
     measure_iterates("50 teeth", Sawtooth(1, teeth=50), 1000)
