@@ -79,9 +79,9 @@ def _int_dtype() -> np.dtype:
 @eqx.filter_jit
 def _count_on_grid(
     fn: Any,
-    start: Float[Array, ""],
-    end: Float[Array, ""],
-    level: Float[Array, ""],
+    start: Float[Array | np.ndarray, ""],
+    end: Float[Array | np.ndarray, ""],
+    level: Float[Array | np.ndarray, ""],
     dtype: jnp.dtype,
     num_points: int,
     chunk: int,
@@ -94,7 +94,8 @@ def _count_on_grid(
         points = jax.ShapeDtypeStruct((chunk,), dtype)
         evaluate = eqx.filter_closure_convert(_on_points(fn, dtype), points)
         arrays, static = eqx.partition(evaluate, eqx.is_array)
-        arrays, start, end, level = jax.lax.stop_gradient((arrays, start, end, level))
+        edges = (jnp.asarray(start), jnp.asarray(end), jnp.asarray(level))
+        arrays, (start, end, level) = jax.lax.stop_gradient((arrays, edges))
         flips, finite = one_by_one(
             lambda arrays, start, end, level: _stream(
                 eqx.combine(arrays, static), start, end, level, dtype, num_points, chunk
