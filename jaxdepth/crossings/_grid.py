@@ -60,16 +60,16 @@ class Grid(AbstractCounter):
         dtype = working_dtype(fn)
         # 16-bit floats cannot even index the points: those are computed in 32 bits at least.
         wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
-        start, end, level = (
+        scalars: list[Any] = [
             value.astype(wide) if is_traced(value) else np.asarray(float(value), wide)
             for value in (*interval, level)
-        )
+        ]
         on_cpu = jax.default_backend() == "cpu"
         chunk = self.chunk or (_CPU_CHUNK if on_cpu else _DEVICE_CHUNK)
         chunk = min(chunk, self.num_points)
         # Networks of a batch go one by one through a CPU's caches, and together through a device.
         together = 1 if on_cpu else max(1, 2**20 // chunk)
-        return _count_on_grid(fn, start, end, level, dtype, self.num_points, chunk, together)
+        return _count_on_grid(fn, *scalars, dtype, self.num_points, chunk, together)
 
 
 def _int_dtype() -> np.dtype:
@@ -79,9 +79,9 @@ def _int_dtype() -> np.dtype:
 @eqx.filter_jit
 def _count_on_grid(
     fn: Any,
-    start: Float[Array | np.ndarray, ""],
-    end: Float[Array | np.ndarray, ""],
-    level: Float[Array | np.ndarray, ""],
+    start: Float[Array, ""],
+    end: Float[Array, ""],
+    level: Float[Array, ""],
     dtype: jnp.dtype,
     num_points: int,
     chunk: int,
