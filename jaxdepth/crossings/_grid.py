@@ -64,12 +64,13 @@ class Grid(AbstractCounter):
             value.astype(wide) if is_traced(value) else np.asarray(float(value), wide)
             for value in (*interval, level)
         ]
+        start, end, level = scalars
         on_cpu = jax.default_backend() == "cpu"
         chunk = self.chunk or (_CPU_CHUNK if on_cpu else _DEVICE_CHUNK)
         chunk = min(chunk, self.num_points)
         # Networks of a batch go one by one through a CPU's caches, and together through a device.
         together = 1 if on_cpu else max(1, 2**20 // chunk)
-        return _count_on_grid(fn, *scalars, dtype, self.num_points, chunk, together)
+        return _count_on_grid(fn, start, end, level, dtype, self.num_points, chunk, together)
 
 
 def _int_dtype() -> np.dtype:
