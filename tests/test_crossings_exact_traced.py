@@ -151,7 +151,7 @@ def test_64_bit_off_is_refused_with_the_cure(x32):
         jax.jit(lambda level: count(Sawtooth(2), Exact(), level=level).value)(0.5)
 
 
-def test_bounds_from_unknown_labels_are_attained():
+def test_bounds_from_unknown_labels_are_attained(x64):
     for length in (1, 2, 5):
         for labels in itertools.product([False, True], repeat=length):
             for known in itertools.product([False, True], repeat=length):

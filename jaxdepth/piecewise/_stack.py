@@ -18,14 +18,14 @@ def stack_size(net: Any) -> int | None:
     A stack is what does not list as one network, and does under vmap.
     """
     leaves, structure = jax.tree.flatten(net)
+    lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves if eqx.is_array(leaf)}
+    if len(lengths) != 1 or 0 in lengths:
+        return None
     shapes = tuple(
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if eqx.is_array(leaf) else leaf
         for leaf in leaves
     )
-    lengths = {leaf.shape[0] if leaf.ndim else 0 for leaf in leaves if eqx.is_array(leaf)}
-    if len(lengths) != 1 or 0 in lengths or not _stacks(shapes, structure):
-        return None
-    return lengths.pop()
+    return lengths.pop() if _stacks(shapes, structure) else None
 
 
 def member(net: Any, index: Any) -> Any:
