@@ -43,6 +43,20 @@ def test_a_stack_is_counted_as_its_members_are(nets, truth):
     assert max(truth) > 2
 
 
+def test_networks_of_different_width_and_depth_stack():
+    def padded(width, depth, key):
+        return MLP.padded((1, 6, 6, 1), width=width, depth=depth, dtype=jnp.float32, key=key)
+
+    widths, depths = jnp.array([2, 5, 6, 4]), jnp.array([1, 2, 1, 1])
+    nets = eqx.filter_vmap(padded)(widths, depths, jax.random.split(jax.random.key(1), 4))
+    alone = [
+        count(member(nets, i), Rational(), interval=INTERVAL, level=0.25).value for i in range(4)
+    ]
+    assert count(nets, Exact(), interval=INTERVAL, level=0.25).value.tolist() == alone
+    saws = eqx.filter_vmap(lambda depth: Sawtooth(depth, max_depth=2))(jnp.array([1, 2]))
+    assert count(saws, Exact()).value.tolist() == [3, 5]
+
+
 def test_what_the_program_leaves_open_is_settled_one_by_one():
     # |3x − 1| + c has a minimum that touches the level ½, misses it, or passes below.
     def layers(c):

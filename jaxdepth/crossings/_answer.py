@@ -20,8 +20,9 @@ class CountResult(eqx.Enumeration):
     )
     lower_bound: Any = "lower bound only: the sampled values change label `value` − 1 times"
     unresolved: Any = (
-        "unresolved: label intervals can be narrower than the spacing of the points (or points "
-        "coincide in this dtype), so crossings may be missing; use more points, float64, or `Exact`"
+        "unresolved: of a grid, label intervals can be narrower than the spacing of the points (or "
+        "points coincide in this dtype), so crossings may be missing: use more points, float64, or "
+        "`Exact`; of `Exact` in a compiled program, float64 cannot tell a sign: count outside it"
     )
     overflow: Any = "overflow: more pieces than the capacity; nothing was truncated into `value`"
     not_finite: Any = (

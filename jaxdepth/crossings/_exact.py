@@ -19,7 +19,7 @@ from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
 from jaxdepth.piecewise._model import undecided
 from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError
-from jaxdepth.piecewise._stack import member, stack_size
+from jaxdepth.piecewise._stack import Stack, member, stack_of
 
 _SAMPLED = 4  # networks of a stack that are enumerated on the host, to learn what room they need
 _SIZES = [m * 2**k for k in range(1, 60) for m in (4, 5, 6, 7)]
@@ -70,28 +70,30 @@ class Exact(AbstractCounter):
         if is_traced(fn, interval, level):
             require_x64("Exact")
             return count_traced(fn, *interval, level, self.capacity, dyadic=True)
-        size = stack_size(fn)
-        if size is None:
+        stack = stack_of(fn)
+        if stack is None:
             return self._one(fn, interval, level)
         if not all(Fraction(float(edge)) == edge for edge in (*interval, level)):
-            return _stacked([self._one(member(fn, i), interval, level) for i in range(size)])
+            return _stacked([self._one(member(fn, i), interval, level) for i in range(stack.size)])
         start, end = map(float, interval)
-        room = self.capacity or self._room(fn, size, interval)
-        found = count_stack(fn, size, start, end, float(level), room)
+        room = self.capacity or self._room(fn, stack, interval)
+        found = count_stack(fn, stack.size, start, end, float(level), room)
         return self._settled(found, fn, interval, level)
 
-    def _room(self, fn: Any, size: int, interval: tuple[Any, Any]) -> tuple[int, ...] | None:
+    def _room(self, fn: Any, stack: Stack, interval: tuple[Any, Any]) -> tuple[int, ...] | None:
         """Return room for the kinks of most networks of a stack, by a few of them.
 
+        A network of fewer layers than the stack's has padding for the rest, which brings no kinks.
         Few sizes are in use, four for each power of two, so that few programs are compiled.
         """
         most = []
-        for i in range(0, size, -(-size // _SAMPLED)):
+        for i in range(0, stack.size, -(-stack.size // _SAMPLED)):
             layers, start, end = prepare(member(fn, i), interval, "Exact", "fn")
             try:
-                most.append(enumerate_float64(layers, start, end, self.max_pieces).kinks)
+                kinks = enumerate_float64(layers, start, end, self.max_pieces).kinks
             except (AmbiguousError, TooManyPiecesError):
                 return None
+            most.append(kinks + (0,) * (stack.num_layers - len(kinks)))
         wanted = (max(kinks) + max(kinks) ** 0.5 for kinks in zip(*most, strict=True))
         return tuple(next(n for n in _SIZES if n >= kinks) for kinks in wanted)
 

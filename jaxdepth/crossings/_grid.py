@@ -95,8 +95,7 @@ def _count_on_grid(
         points = jax.ShapeDtypeStruct((chunk,), dtype)
         evaluate = eqx.filter_closure_convert(_on_points(fn, dtype), points)
         arrays, static = eqx.partition(evaluate, eqx.is_array)
-        edges = (jnp.asarray(start), jnp.asarray(end), jnp.asarray(level))
-        arrays, (start, end, level) = jax.lax.stop_gradient((arrays, edges))
+        arrays, start, end, level = jax.lax.stop_gradient((arrays, start, end, level))
         flips, finite = one_by_one(
             lambda arrays, start, end, level: _stream(
                 eqx.combine(arrays, static), start, end, level, dtype, num_points, chunk

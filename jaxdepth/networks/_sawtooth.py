@@ -139,6 +139,8 @@ class Sawtooth(eqx.Module):
         They are 2·max_depth then, the triangles past the depth replaced by the identity, which a
         ReLU is on [0, 1].
         """
+        if np.ndim(self.depth):
+            refuse_stack("net")
         pieces = 2 * self.teeth
         offsets = np.arange(pieces) / pieces
         turns = 2.0 * pieces * (-1.0) ** np.arange(pieces)

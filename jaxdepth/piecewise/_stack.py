@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,8 +12,15 @@ import numpy as np
 from jaxdepth.networks._affine import listed
 
 
-def stack_size(net: Any) -> int | None:
-    """Return how many networks a concrete pytree stacks; None where it is one network.
+class Stack(NamedTuple):
+    """What a pytree stacks: so many networks, listed in so many layers each, padding included."""
+
+    size: int
+    num_layers: int
+
+
+def stack_of(net: Any) -> Stack | None:
+    """Return what a concrete pytree stacks, None where it is one network.
 
     A stack is what does not list as one network, and does under vmap.
     """
@@ -25,7 +32,8 @@ def stack_size(net: Any) -> int | None:
         jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if eqx.is_array(leaf) else leaf
         for leaf in leaves
     )
-    return lengths.pop() if _stacks(shapes, structure) else None
+    num_layers = _layers_of_each(shapes, structure)
+    return Stack(lengths.pop(), num_layers) if num_layers else None
 
 
 def member(net: Any, index: Any) -> Any:
@@ -34,16 +42,20 @@ def member(net: Any, index: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=256)  # listing under an abstract vmap takes milliseconds
-def _stacks(shapes: tuple[Any, ...], structure: Any) -> bool:
+def _layers_of_each(shapes: tuple[Any, ...], structure: Any) -> int:
+    """Return how many layers each network of a stack has, 0 where it is none."""
     net = jax.tree.unflatten(structure, shapes)
 
     def listing(net: Any) -> list[Any]:
         return [layer.weight for layer in listed(net, "net")]
 
-    def dimensions(listing: Any) -> set[int]:
+    def dimensions(listing: Any) -> list[int]:
         try:
-            return {weight.ndim for weight in eqx.filter_eval_shape(listing, net)}
+            return [weight.ndim for weight in eqx.filter_eval_shape(listing, net)]
         except (TypeError, ValueError, IndexError):
-            return set()  # told as one network, with the reason
+            return []  # told as one network, with the reason
 
-    return dimensions(listing) != {2} and dimensions(eqx.filter_vmap(listing)) == {3}
+    if set(dimensions(listing)) == {2}:
+        return 0
+    each = dimensions(eqx.filter_vmap(listing))
+    return len(each) if set(each) == {3} else 0
