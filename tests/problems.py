@@ -1,5 +1,6 @@
 """Functions on [0, 1] of known crossing number, and what makes each one hard."""
 
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,20 @@ def branches(number: int, dtype: Any = np.float32) -> list[AffineLayer]:
 
 def line(slope: float, offset: float) -> AffineLayer:
     return _layer([[slope]], [offset], 1)
+
+
+def evaluate(layers, x: Fraction) -> Fraction:
+    """The network at a rational point, without rounding and without enumeration."""
+    h = [x]
+    for layer in layers:
+        slope = Fraction(float(layer.negative_slope))
+        weight, bias = np.asarray(layer.weight).tolist(), np.asarray(layer.bias).tolist()
+        z = [
+            sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(b))
+            for row, b in zip(weight, bias, strict=True)
+        ]
+        h = [value if value > 0 else slope * value for value in z]
+    return h[0]
 
 
 MIRROR = Sawtooth(1).affine_layers()

@@ -6,24 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from problems import PROBLEMS, branches
+from problems import PROBLEMS, branches, evaluate
 
 from jaxdepth.networks import MLP, AffineLayer, Sawtooth
 from jaxdepth.piecewise import PiecesResult, pieces
-
-
-def evaluate(layers, x: Fraction) -> Fraction:
-    """The network at a rational point, without rounding and without enumeration."""
-    h = [x]
-    for layer in layers:
-        slope = Fraction(float(layer.negative_slope))
-        weight, bias = np.asarray(layer.weight).tolist(), np.asarray(layer.bias).tolist()
-        z = [
-            sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(b))
-            for row, b in zip(weight, bias, strict=True)
-        ]
-        h = [value if value > 0 else slope * value for value in z]
-    return h[0]
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from problems import evaluate
 
 from jaxdepth.crossings import CountResult, Exact, Grid, Rational, count
 from jaxdepth.networks import MLP, TwoLayer
@@ -18,21 +19,6 @@ PLANE = TwoLayer(2, 9, key=jax.random.key(1))
 
 def point(seed, size=5):
     return jax.random.normal(jax.random.key(seed), (size,))
-
-
-def value_at(t: Fraction, layers) -> Fraction:
-    """The listed network at a rational t, without rounding."""
-    h = [t]
-    for layer in layers:
-        slope = Fraction(float(layer.negative_slope))
-        rows, biases = np.asarray(layer.weight).tolist(), np.asarray(layer.bias).tolist()
-        z = [
-            sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(b))
-            for row, b in zip(rows, biases, strict=True)
-        ]
-        h = [each if each > 0 else slope * each for each in z]
-    (value,) = h
-    return value
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -70,7 +56,7 @@ def test_no_difference_of_points_is_rounded(x64):
         (jnp.ones((1, 1)), jnp.full(1, -0.5)),
     )
     root = (Fraction(1, 2) + Fraction(1, 2**60)) / (1 + Fraction(1, 2**60))
-    assert value_at(root, on_line(net, start, end).affine_layers()) == 0
+    assert evaluate(on_line(net, start, end).affine_layers(), root) == 0
 
 
 def test_a_path_through_the_plane_bends_where_it_crosses_the_neurons_lines():

@@ -16,7 +16,7 @@ from jaxdepth.crossings._exact_stack import count_stack
 from jaxdepth.crossings._exact_traced import count_traced
 from jaxdepth.crossings._rational import Rational, overflowed, proven
 from jaxdepth.piecewise._float64 import AmbiguousError, enumerate_float64
-from jaxdepth.piecewise._model import undecided
+from jaxdepth.piecewise._model import against, undecided
 from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError
 from jaxdepth.piecewise._stack import Stack, member, stack_of
@@ -117,11 +117,9 @@ class Exact(AbstractCounter):
         layers, start, end = prepare(fn, interval, "Exact", "fn", level)
         try:
             found = enumerate_float64(layers, start, end, self.max_pieces)
-            above, doubt = found.h[:, 0] - float(level), found.h_error[:, 0]
-            # Rounding keeps the sign of the difference, but may bring it over another doubt.
-            if Fraction(float(level)) != level:
-                doubt = doubt + 2.0**-52 * abs(float(level))
-            doubt = np.where(doubt == 0, 0, (doubt + 2.0**-52 * np.abs(above)) * (1 + 2.0**-50))
+            rounded = float(level)
+            lost = 0.0 if Fraction(rounded) == level else 2.0**-52 * abs(rounded)
+            above, doubt = against(np, found.h[:, 0], found.h_error[:, 0], rounded, lost)
             if np.any(undecided(above, doubt)):
                 raise AmbiguousError
         except AmbiguousError:

@@ -16,7 +16,7 @@ from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._listing import list_scalar
-from jaxdepth.piecewise._model import undecided
+from jaxdepth.piecewise._model import against, undecided
 from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced, flushed
 
 # Networks of a batch that go through a CPU's caches together, and through an accelerator.
@@ -63,10 +63,7 @@ def count_traced(
 
 
 def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:
-    above = v.h[:, 0] - level
-    error = v.h_error[:, 0].astype(above.dtype)
-    # Rounding keeps the sign of the difference, but may bring it over another doubt.
-    doubt = jnp.where(error == 0, 0, (error + 2.0**-52 * jnp.abs(above)) * (1 + 2.0**-50))
+    above, doubt = against(jnp, v.h[:, 0], v.h_error[:, 0], level)
     there = jnp.arange(len(above), dtype=jnp.int32) < v.num
     known = there & ~undecided(above, doubt)
     labels = above >= 0

@@ -73,6 +73,17 @@ def undecided(values: Any, errors: Any) -> Any:
     return ~(((size > errors) | (errors == 0)) & (size < 2.0**_EXPONENTS))
 
 
+def against(xp: Any, values: Any, errors: Any, level: Any, level_error: float = 0.0) -> Any:
+    """Return the values less the level, and the doubt about the sign of each.
+
+    A rounded difference has the sign of the exact one, so that what is known exactly stays so.
+    """
+    above = values - level
+    errors = _as(values, errors) + level_error
+    doubt = (errors + 2 * UNIT * abs(above)) * _slack(above.dtype)
+    return above, xp.where(errors == 0, 0.0, doubt)
+
+
 def kink(z_l: Any, z_r: Any, e: Any) -> tuple[Any, Any]:
     """Return where on its segment a unit vanishes, τ = z_l/(z_l − z_r), and the error bound.
 
