@@ -164,7 +164,7 @@ def test_an_overflow_can_be_printed():
 
 
 def test_bad_networks_are_refused(untyped):
-    with pytest.raises(ValueError, match="`fn` must be a piecewise linear network"):
+    with pytest.raises(ValueError, match="`fn` must be a network that lists its layers"):
         count(jnp.sin, Exact())
     with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
         count(MLP((2, 3, 1), key=jax.random.key(0)), Exact())

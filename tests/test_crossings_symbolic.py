@@ -335,7 +335,7 @@ def test_a_wholly_concrete_count_works_inside_a_callers_trace():
 def test_bad_arguments_are_refused(untyped):
     with pytest.raises(ValueError, match=r"is a host method .* inside them, count by `Grid`"):
         jax.vmap(lambda k: count(Sawtooth(k), Symbolic()).value)(jnp.arange(1, 3))
-    with pytest.raises(ValueError, match="`fn` must be a piecewise linear network"):
+    with pytest.raises(ValueError, match="`fn` must be a network that lists its layers"):
         count(jnp.sin, Symbolic())
     with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
         count(Iterated([layer([[1, 2], [0, 1]], [0, 0])], 3), Symbolic())

@@ -14,7 +14,7 @@ from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
 from jaxdepth.crossings._answer import CrossingCount
 from jaxdepth.crossings._bisection import Problem, count_on_host, count_traced
 from jaxdepth.crossings._count import AbstractCounter
-from jaxdepth.crossings._steps import Affine, steps
+from jaxdepth.crossings._steps import Step, steps
 
 _IEEE = ("cpu", "gpu", "cuda", "rocm")  # devices whose float64 is IEEE's
 
@@ -77,7 +77,7 @@ class Certified(AbstractCounter):
     def _count(self, fn: Any, interval: tuple[Any, Any], level: Any, flushed: Any) -> Any:
         start, end = (_enclosed(end, flushed) for end in interval)
         threshold, doubt = _enclosed(level, flushed)
-        shift = Affine(np.ones((1, 1)), -threshold.reshape(1))
+        shift = Step(np.ones((1, 1)), -threshold.reshape(1))
         problem = Problem((*steps(fn, "fn"), shift), start, end, doubt, flushed)
         if not is_traced(problem):
             with np.errstate(all="ignore"):  # what overflows is refused by its value

@@ -27,7 +27,7 @@ from jaxdepth.crossings._enclosures import (
     Enclosure,
     piecewise_linear,
 )
-from jaxdepth.crossings._steps import Activate, Affine, Step
+from jaxdepth.crossings._steps import Step
 
 _ULPS = 2.0**-50  # 8u
 _TINY = 2.0**-1000  # above every underflow
@@ -74,14 +74,15 @@ def enclose(steps: tuple[Step, ...], a: Any, b: Any, c: Any, radius: Any, flushe
     sound = ((a >= -LARGEST) & (a <= b) & (b <= LARGEST))[:, 0]
     jets = Jets(c, zero + radius, a, b, zero + 1.0, zero, sound)
     for step in steps:
-        if isinstance(step, Affine):
-            jets = _affine(jets, step, reach, flushed)
-        else:
-            jets = _activate(jets, step)
+        jets = _affine(jets, step, reach, flushed)
+        if step.smooth is not None:
+            jets = _activate(jets, step, ENCLOSURES[step.smooth])
+        elif step.slope is not None:
+            jets = _activate(jets, step, piecewise_linear(step.slope))
     return jets
 
 
-def _affine(jets: Jets, step: Affine, reach: Any, flushed: Any) -> Jets:
+def _affine(jets: Jets, step: Step, reach: Any, flushed: Any) -> Jets:
     """Map all three enclosures as (middle, radius) pairs: W·m + b, |W|·r and what was rounded.
 
     With g ≥ (n + 3)u the computed W·m + b is within g(|W|·|m| + |b|) of the true one.
@@ -108,10 +109,9 @@ def _affine(jets: Jets, step: Affine, reach: Any, flushed: Any) -> Jets:
     return Jets(value[0], radius[0], low, high, value[2], radius[2], jets.sound & bounded)
 
 
-def _activate(jets: Jets, step: Activate) -> Jets:
+def _activate(jets: Jets, step: Step, sigma: Enclosure) -> Jets:
     """Map the three enclosures through σ; κ has room for the roundings here."""
     xp = jets.low.__array_namespace__()
-    sigma = _enclosure(step)
     value, slope = sigma.point(xp.stack([jets.low, jets.high, jets.centre]))
     least, greatest = sigma.span(jets.low, jets.high, value, sigma.extrema)
     flattest, steepest = sigma.span(jets.low, jets.high, slope, sigma.slope_extrema)
@@ -134,7 +134,3 @@ def _activate(jets: Jets, step: Activate) -> Jets:
         )
         small = small | ~step.live[None, :] | ~step.active
     return Jets(*new, jets.sound & small.all(axis=1))
-
-
-def _enclosure(step: Activate) -> Enclosure:
-    return ENCLOSURES[step.name] if step.slope is None else piecewise_linear(step.slope)

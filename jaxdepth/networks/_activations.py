@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,7 @@ def negative_slope(name: str | Activation) -> float:
     operations on a scalar, which is a proof and not a guess from its name.
     """
     for known, slope in _NEGATIVE_SLOPE.items():
-        if name == known or (callable(name) and _same(name, _NAMED[known])):
+        if _is(name, known):
             return slope
     return refuse(
         "activation",
@@ -68,19 +69,32 @@ def negative_slope(name: str | Activation) -> float:
     )
 
 
-def _same(one: Activation, other: Activation) -> bool:
-    """Whether two activations are the same operations; what cannot be traced is like no other."""
-    try:
-        return _program(one) == _program(other)
-    except (TypeError, ValueError):
-        return False
+def is_identity(activation: str | Activation) -> bool:
+    """Say whether an activation is the identity, by name or by what it traces to."""
+    return _is(activation, "identity")
 
 
-def _program(fn: Activation, dtype: Any = jnp.float32) -> tuple:
+def _is(activation: str | Activation, known: str) -> bool:
+    """Whether an activation is the same operations; what cannot be traced is like no other."""
+    if isinstance(activation, str):
+        return activation == known
+    return program(activation) == _known_program(known)
+
+
+@functools.cache
+def _known_program(name: str) -> tuple | None:
+    return program(_NAMED[name])
+
+
+def program(fn: Activation, dtype: Any = jnp.float32) -> tuple | None:
     """List the primitive operations of a scalar function, plain calls written out.
 
-    Constants are told apart as far as `dtype` does.
+    Constants are told apart as far as `dtype` does. None for what is no function of a JAX scalar.
     """
+    try:
+        traced = jax.make_jaxpr(fn)(jnp.zeros((), dtype)).jaxpr
+    except (TypeError, ValueError, IndexError, AttributeError):
+        return None
     steps: list[tuple] = []
 
     def walk(jaxpr: Any, inputs: list) -> list:
@@ -102,5 +116,5 @@ def _program(fn: Activation, dtype: Any = jnp.float32) -> tuple:
             env |= dict(zip(equation.outvars, outputs, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
-    out = walk(jax.make_jaxpr(fn)(jnp.zeros((), dtype)).jaxpr, ["input"])
+    out = walk(traced, ["input"])
     return (*steps, *out)

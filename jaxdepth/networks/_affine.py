@@ -1,16 +1,20 @@
-"""The one interface that carries the theory: a piecewise linear network lists its affine layers."""
+"""The one interface that carries the theory: a network lists its layers.
+
+`affine_layers` is the list of a piecewise linear network, `layers_of` that of any.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxdepth._misc import is_traced, refuse
-from jaxdepth.networks._activations import negative_slope
+from jaxdepth.networks._activations import is_identity, negative_slope
 
 
 class AffineLayer(eqx.Module):
@@ -27,6 +31,24 @@ class AffineLayer(eqx.Module):
     weight: Float[Array | np.ndarray, "out in"]
     bias: Float[Array | np.ndarray, " out"]
     negative_slope: Any
+
+
+class Layer(eqx.Module):
+    """One layer h ↦ σ(weight·h + bias), whatever σ.
+
+    Attributes:
+        weight: shape (out, in).
+        bias: shape (out,).
+        activation: σ, a name or a callable.
+        live: the units that are not padding, which outputs 0; None for all.
+        active: False where the whole layer is padding and passes h on, its weight the identity.
+    """
+
+    weight: Float[Array | np.ndarray, "out in"]
+    bias: Float[Array | np.ndarray, " out"]
+    activation: str | Callable[[Any], Any] = eqx.field(static=True)
+    live: Bool[Array, " out"] | None = None
+    active: Bool[Array, ""] | None = None
 
 
 def affine_layer(weight: Any, bias: Any, slope: Any) -> AffineLayer:
@@ -62,23 +84,31 @@ def affine_layers(net: Any) -> tuple[AffineLayer, ...]:
 
 def listed(net: Any, argument: str) -> tuple[AffineLayer, ...]:
     """List the affine layers of the network that the caller knows as `argument`."""
+    return tuple(map(_piecewise_linear, layers_of(net, argument)))
+
+
+def layers_of(net: Any, argument: str) -> tuple[AffineLayer | Layer, ...]:
+    """List the layers of the network that the caller knows as `argument`, whatever they are.
+
+    Its own are what it returns by the method `listing(argument)`, or by `affine_layers()`.
+    """
     if isinstance(net, (list, tuple)) and net and all(isinstance(i, AffineLayer) for i in net):
         return tuple(net)
+    if hasattr(net, "listing"):
+        return tuple(net.listing(argument))
     if hasattr(net, "affine_layers"):
         return tuple(net.affine_layers())
     if isinstance(net, eqx.nn.Linear):
         bias = net.bias if net.bias is not None else jnp.zeros_like(net.weight[:, 0])
         return (affine_layer(net.weight, bias, 1.0),)
     if isinstance(net, eqx.nn.MLP):
-        hidden = [(layer, net.activation) for layer in net.layers[:-1]]
-        chain = [step for pair in hidden for step in pair]
-        return _chain([*chain, net.layers[-1], net.final_activation], argument)
+        hidden = [part for layer in net.layers[:-1] for part in (layer, net.activation)]
+        return _chain([*hidden, net.layers[-1], net.final_activation], argument)
     if isinstance(net, eqx.nn.Sequential):
-        steps = [step.fn if isinstance(step, eqx.nn.Lambda) else step for step in net.layers]
-        return _chain(steps, argument)
+        return _chain(net.layers, argument)
     return refuse(
         argument,
-        "a piecewise linear network: one of this library's, an eqx.nn.MLP, eqx.nn.Linear or "
+        "a network that lists its layers: one of this library's, an eqx.nn.MLP, eqx.nn.Linear or "
         "eqx.nn.Sequential of such, or a list of AffineLayer",
         type(net).__name__,
         "Count any other function by `Grid`.",
@@ -91,24 +121,39 @@ def refuse_stack(argument: str) -> NoReturn:
     refuse(argument, "one network", "a stack of several", cure)
 
 
-def _chain(steps: list[Any], argument: str) -> tuple[AffineLayer, ...]:
+def is_linear(layer: AffineLayer | Layer) -> bool:
+    """Say whether a layer is known to have no activation."""
+    slope = layer.negative_slope if isinstance(layer, AffineLayer) else None
+    return slope is not None and not is_traced(slope) and float(slope) == 1.0
+
+
+def _chain(parts: Iterable[Any], argument: str) -> tuple[AffineLayer | Layer, ...]:
     """Compose listable networks and bare activations; an activation joins the layer before it."""
-    layers: list[AffineLayer] = []
-    for step in steps:
-        if isinstance(step, eqx.nn.Identity):
+    layers: list[AffineLayer | Layer] = []
+    for part in parts:
+        part = part.fn if isinstance(part, eqx.nn.Lambda) else part
+        if isinstance(part, eqx.nn.Identity):
             continue
-        if isinstance(step, eqx.Module):
-            layers.extend(listed(step, argument))
+        if isinstance(part, eqx.Module):
+            layers.extend(layers_of(part, argument))
             continue
-        slope = negative_slope(step)
-        if slope == 1.0:
+        if is_identity(part):
             continue
         if not layers:
-            refuse(argument, "a network whose first step is a linear layer", step)
+            refuse(argument, "a network whose first step is a linear layer", part)
         last = layers[-1]
-        if float(last.negative_slope) == 1.0:
-            layers[-1] = affine_layer(last.weight, last.bias, slope)
+        if is_linear(last):
+            layers[-1] = Layer(last.weight, last.bias, part)
         else:
             identity = jnp.eye(last.weight.shape[0], dtype=last.weight.dtype)
-            layers.append(affine_layer(identity, jnp.zeros_like(last.bias), slope))
+            layers.append(Layer(identity, jnp.zeros_like(last.bias), part))
     return tuple(layers)
+
+
+def _piecewise_linear(layer: AffineLayer | Layer) -> AffineLayer:
+    if isinstance(layer, AffineLayer):
+        return layer
+    slope: Any = negative_slope(layer.activation)
+    if layer.active is not None:
+        slope = jnp.where(layer.active, slope, 1.0)
+    return affine_layer(layer.weight, layer.bias, slope)

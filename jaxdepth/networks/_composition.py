@@ -10,7 +10,7 @@ import jax
 from jaxtyping import Array, Float
 
 from jaxdepth._misc import RealLike, check_integer, refuse
-from jaxdepth.networks._affine import AffineLayer, listed
+from jaxdepth.networks._affine import AffineLayer, Layer, layers_of, listed
 from jaxdepth.networks._scalar import as_float, scalar_function
 
 
@@ -45,7 +45,11 @@ class Composition(eqx.Module):
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the affine layers of all maps, in order of evaluation."""
-        return tuple(layer for each in self.maps for layer in listed(each, "maps"))
+        return listed(self, "maps")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the layers of all maps, whatever their activations."""
+        return tuple(layer for each in self.maps for layer in layers_of(each, argument))
 
     def factors(self) -> tuple[tuple[Any, int], ...]:
         """List the factors of all maps: see `factors`."""
@@ -85,8 +89,12 @@ class Iterated(eqx.Module):
         return jax.lax.fori_loop(0, self.times, lambda _, z: once(z), x)
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
-        """List the layers of `net`, `times` times over."""
-        return listed(self.net, "net") * self.times
+        """List the affine layers of `net`, `times` times over."""
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the layers of `net`, `times` times over, whatever their activations."""
+        return layers_of(self.net, argument) * self.times
 
     def factors(self) -> tuple[tuple[Any, int], ...]:
         """List the factors of `net`, `times` times over: see `factors`."""

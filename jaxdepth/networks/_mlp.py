@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxdepth._misc import check_integer, check_key, is_traced, refuse
-from jaxdepth.networks._activations import activation as activation_named, negative_slope
-from jaxdepth.networks._affine import AffineLayer, affine_layer, refuse_stack
+from jaxdepth.networks._activations import activation as activation_named
+from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed, refuse_stack
 from jaxdepth.networks._parameters import float_dtype
 
 
@@ -211,33 +211,34 @@ class MLP(eqx.Module):
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the affine layers: the active units alone, or the padded ones where traced."""
-        slope = negative_slope(self.activation)
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the layers likewise, whatever the activation: the padded ones with their masks."""
+        if np.ndim(self.depth):
+            refuse_stack(argument)
         weights = [self.weight_in, *self.weights]
         if not is_traced(self.widths, self.depth):
-            if np.ndim(self.depth):
-                refuse_stack("net")
             widths = np.asarray(self.widths)[: int(self.depth)].tolist()
             if not widths or not all(widths):
-                refuse("net", "one within its sizes", "a traced width or depth that was not")
+                refuse(argument, "one within its sizes", "a traced width or depth that was not")
             ins = [self.sizes[0], *widths]
             hidden = [
-                affine_layer(weight[:rows, :columns], bias[:rows], slope)
+                Layer(weight[:rows, :columns], bias[:rows], self.activation)
                 for weight, bias, rows, columns in zip(
                     weights, self.biases, widths, ins, strict=False
                 )
             ]
             return (*hidden, affine_layer(self.weight_out[:, : widths[-1]], self.bias_out, 1.0))
-        # An inactive layer is the identity: weight 1, bias 0, negative slope 1.
-        active = jnp.arange(len(weights), dtype=jnp.int32) < self.depth
-        identity = jnp.eye(max(self.sizes[1:-1]), dtype=self.weights.dtype)
-        padded = [
-            affine_layer(
-                weight if layer == 0 else jnp.where(active[layer], weight, identity),
-                bias,
-                jnp.where(active[layer], slope, 1.0),
-            )
-            for layer, (weight, bias) in enumerate(zip(weights, self.biases, strict=True))
-        ]
+        units = max(self.sizes[1:-1])
+        identity = jnp.eye(units, dtype=self.weights.dtype)
+        unit = jnp.arange(units, dtype=jnp.int32)
+        padded = []
+        for layer, (weight, bias) in enumerate(zip(weights, self.biases, strict=True)):
+            active, live = layer < self.depth, unit < self.widths[layer]
+            if layer:
+                weight, bias = jnp.where(active, weight, identity), jnp.where(active, bias, 0)
+            padded.append(Layer(weight, bias, self.activation, live, active))
         return (*padded, affine_layer(self.weight_out, self.bias_out, 1.0))
 
 

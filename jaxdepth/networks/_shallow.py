@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxdepth._misc import check_integer, check_key, refuse
-from jaxdepth.networks._activations import activation as activation_named, negative_slope
-from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._activations import activation as activation_named
+from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed
 from jaxdepth.networks._parameters import normal
 
 
@@ -79,10 +79,13 @@ class TwoLayer(eqx.Module):
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the two affine layers; σ must be piecewise linear."""
-        return (
-            affine_layer(self.weight, self.bias, negative_slope(self.activation)),
-            affine_layer(self.out[None], jnp.zeros_like(self.out[:1]), 1.0),
-        )
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the two layers, whatever σ."""
+        del argument
+        out = affine_layer(self.out[None], jnp.zeros_like(self.out[:1]), 1.0)
+        return (Layer(self.weight, self.bias, self.activation), out)
 
 
 class ThreeLayer(eqx.Module):
@@ -157,9 +160,13 @@ class ThreeLayer(eqx.Module):
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
         """List the three affine layers; σ must be piecewise linear."""
-        slope = negative_slope(self.activation)
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the three layers, whatever σ."""
+        del argument
         return (
-            affine_layer(self.weight_in, self.bias_in, slope),
-            affine_layer(self.weight, self.bias, slope),
+            Layer(self.weight_in, self.bias_in, self.activation),
+            Layer(self.weight, self.bias, self.activation),
             affine_layer(self.out[None], jnp.zeros_like(self.out[:1]), 1.0),
         )

@@ -20,7 +20,7 @@ from jaxdepth._misc import (
     working_dtype,
 )
 from jaxdepth.networks import AffineLayer
-from jaxdepth.networks._affine import affine_layer, listed
+from jaxdepth.networks._affine import Layer, affine_layer, layers_of, listed
 
 
 class Restriction(eqx.Module):
@@ -47,6 +47,10 @@ class Restriction(eqx.Module):
         return jnp.reshape(value if self.output is None else value[self.output], ())
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
+        """List the affine layers; those of the network must be."""
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
         """List two linear layers, t ↦ (t, 1 − t) ↦ t·end + (1 − t)·start, before the network's own.
 
         These weights are the stored points themselves, with no rounded difference end − start.
@@ -58,10 +62,11 @@ class Restriction(eqx.Module):
         xp: Any = jnp if is_traced(self.start, self.end) else np  # NumPy rounds no stored float64
         corners = xp.stack([xp.asarray(self.end), xp.asarray(self.start)], axis=-1)
         point = affine_layer(corners, xp.zeros_like(corners[..., 0]), 1.0)
-        *inner, last = listed(self.net, "net")
+        *inner, last = layers_of(self.net, argument)
         if self.output is not None:
             row = slice(self.output, self.output + 1)
-            last = AffineLayer(last.weight[..., row, :], last.bias[..., row], last.negative_slope)
+            only = (last.weight[..., row, :], last.bias[..., row])
+            last = eqx.tree_at(lambda layer: (layer.weight, layer.bias), last, only)
         return (coordinates, point, *inner, last)
 
 
