@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from problems import PROBLEMS
 
+from jaxdepth.crossings import Exact, count
 from jaxdepth.networks import MLP, AffineLayer, Sawtooth
 from jaxdepth.piecewise._float64 import AmbiguousError, _enumerate, _plain
 from jaxdepth.piecewise._model import lowest_bit
+from jaxdepth.piecewise._normwise import measure
 from jaxdepth.piecewise._rational import enumerate_rational
-from jaxdepth.piecewise._traced import enumerate_traced
+from jaxdepth.piecewise._traced import enumerate_traced, rooms
 
 
 def rough(seed, dtype, bend=0.0):
@@ -57,7 +59,7 @@ def _traced(layers):
         AffineLayer(*arrays, slope) for arrays, slope in zip(layers, (0.0, 0.0, 1.0), strict=True)
     ]
     start, end = jnp.asarray(-2.0), jnp.asarray(3.0)
-    return enumerate_traced(known, start, end, (5, 15, 0), dyadic=True)
+    return enumerate_traced(known, start, end, rooms((5, 5, 1), (0.0, 0.0, 1.0), 15), dyadic=True)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -67,9 +69,59 @@ def test_the_bounds_within_a_compiled_program_hold(seed, x64):
     assert not bool(v.overflow | v.ambiguous)
     n = int(v.num)
     x, e_x, y, e_y = (
-        np.asarray(table, np.float64)[:n] for table in (v.x, v.x_error, v.h[:, 0], v.h_error[:, 0])
+        np.asarray(table, np.float64)[:n] for table in (v.x, v.x_error, v.h[:, 0], v.h_error)
     )
     assert_bounds_hold(layers, (-2.0, 3.0), x, e_x, y, e_y)
+
+
+def test_the_bounds_of_a_deep_network_hold_within_a_compiled_program(x64):
+    layers = MLP((1, *[6] * 6, 1), dtype=jnp.float32, key=jax.random.key(4)).affine_layers()
+    slopes = [0.0] * 6 + [1.0]
+
+    @jax.jit
+    def run(arrays):
+        known = [AffineLayer(*pair, slope) for pair, slope in zip(arrays, slopes, strict=True)]
+        ends = jnp.asarray(-2.0), jnp.asarray(3.0)
+        return enumerate_traced(known, *ends, rooms([6] * 6 + [1], slopes, None), dyadic=False)
+
+    v = run([(a.weight.astype(float), a.bias.astype(float)) for a in layers])
+    assert not bool(v.overflow | v.ambiguous)
+    tables = (v.x, v.x_error, v.h[:, 0], v.h_error)
+    assert_bounds_hold(layers, (-2, 3), *(np.asarray(table)[: int(v.num)] for table in tables))
+    assert float(v.h_error.max()) < 1e-8
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 9), (9, 3)])
+def test_norms_are_bounded_from_above_and_closely(shape, x64):
+    rng = np.random.default_rng(0)
+    for spread in (0, 3):
+        weight = rng.normal(size=shape) * 10.0 ** rng.integers(-spread, spread + 1, shape)
+        scale = 10.0 ** rng.integers(-spread, spread + 1, shape[1])
+        bias = rng.normal(size=shape[0])
+        m = measure(jnp.asarray(weight), jnp.asarray(bias), jnp.asarray(scale), True)
+        scaled = weight * scale / np.asarray(m.scale)[:, None]
+        norm, of_sizes = np.linalg.norm(scaled, 2), np.linalg.norm(abs(scaled), 2)
+        assert norm <= float(m.norm) <= 1.25 * norm  # 3 or 5 singular values, to the power 1/8
+        assert of_sizes <= float(m.norm_of_sizes) <= 3 * of_sizes
+        assert np.all(np.linalg.norm(weight * scale, axis=1) <= np.asarray(m.rows))
+    identity = measure(jnp.eye(9), jnp.zeros(9), jnp.ones(9), False)
+    assert 1 <= float(identity.norm) < 1 + 1e-12  # layers of padding lose nothing
+
+
+def test_what_comes_near_overflow_is_left_open(x64):
+    huge = 1e130
+
+    @jax.jit
+    def run(factor):
+        layers = [
+            AffineLayer(jnp.full((2, 1), factor), jnp.array([-factor / 2, factor]), 0.0),
+            AffineLayer(jnp.array([[factor, -factor]]), jnp.zeros(1), 0.0),
+            AffineLayer(jnp.full((1, 1), factor), jnp.full(1, -1.0), 1.0),
+        ]
+        return count(layers, Exact(), interval=(0.0, 1.0), level=0.0)
+
+    assert bool(run(2.0).trusted)
+    assert not bool(run(huge).trusted)
 
 
 def test_dyadic_arithmetic_is_known_to_be_exact():

@@ -20,9 +20,11 @@ from jaxdepth.piecewise._model import against, undecided
 from jaxdepth.piecewise._pieces import prepare
 from jaxdepth.piecewise._rational import TooManyPiecesError
 from jaxdepth.piecewise._stack import Stack, member, stack_of
+from jaxdepth.piecewise._traced import Room
 
-_SAMPLED = 4  # networks of a stack that are enumerated on the host, to learn what room they need
-_SIZES = [m * 2**k for k in range(1, 60) for m in (4, 5, 6, 7)]
+_SAMPLED = 8  # networks of a stack that are enumerated on the host, to learn what room they need
+_SPREAD = 4  # standard deviations that are allowed for
+_SIZES = [m * 2**k for k in range(60) for m in range(8, 16)]
 
 
 class Exact(AbstractCounter):
@@ -80,11 +82,11 @@ class Exact(AbstractCounter):
         found = count_stack(fn, stack.size, start, end, float(level), room)
         return self._settled(found, fn, interval, level)
 
-    def _room(self, fn: Any, stack: Stack, interval: tuple[Any, Any]) -> tuple[int, ...] | None:
-        """Return room for the kinks of most networks of a stack, by a few of them.
+    def _room(self, fn: Any, stack: Stack, interval: tuple[Any, Any]) -> tuple[Room, ...] | None:
+        """Return room for most networks of a stack, by a few of them.
 
         A network of fewer layers than the stack's has padding for the rest, which brings no kinks.
-        Few sizes are in use, four for each power of two, so that few programs are compiled.
+        Few sizes are in use, eight for each power of two, so that few programs are compiled.
         """
         most = []
         for i in range(0, stack.size, -(-stack.size // _SAMPLED)):
@@ -92,10 +94,17 @@ class Exact(AbstractCounter):
             try:
                 kinks = enumerate_float64(layers, start, end, self.max_pieces).kinks
             except (AmbiguousError, TooManyPiecesError):
-                return None
+                continue
             most.append(kinks + (0,) * (stack.num_layers - len(kinks)))
-        wanted = (max(kinks) + max(kinks) ** 0.5 for kinks in zip(*most, strict=True))
-        return tuple(next(n for n in _SIZES if n >= kinks) for kinks in wanted)
+        if not most:
+            return None
+        brought = np.array(most)
+
+        def wanted(found: np.ndarray) -> list[int]:
+            amounts = found.mean(axis=0) + _SPREAD * found.std(axis=0) + 1
+            return [next(n for n in _SIZES if n >= amount) for amount in amounts]
+
+        return tuple(map(Room, wanted(brought), wanted(2 + brought.cumsum(axis=1))))
 
     def _settled(
         self, found: CrossingCount, fn: Any, interval: tuple[Any, Any], level: Any

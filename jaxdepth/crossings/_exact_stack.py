@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +14,7 @@ import numpy as np
 from jaxdepth._misc import in_float64
 from jaxdepth.crossings._answer import CrossingCount
 from jaxdepth.crossings._exact_traced import count_traced
-
-Room = tuple[int, ...] | int | None
+from jaxdepth.piecewise._traced import Room
 
 # So many networks run as one program, whatever the size of the stack. On a CPU the tiles go to as
 # many threads as there are cores: XLA's own threads would share out loops too short to be worth it.
@@ -23,7 +22,12 @@ _TILE_ON_CPU, _TILE = 64, 4096
 
 
 def count_stack(
-    nets: Any, size: int, start: float, end: float, level: float, room: Room
+    nets: Any,
+    size: int,
+    start: float,
+    end: float,
+    level: float,
+    room: Sequence[Room] | int | None,
 ) -> CrossingCount:
     """Count `size` concrete networks; the answers are NumPy arrays of shape (size,)."""
     host = jax.tree.map(lambda leaf: np.asarray(leaf) if eqx.is_array(leaf) else leaf, nets)
@@ -48,7 +52,7 @@ def _tiles(nets: Any, size: int, tile: int) -> Iterator[Any]:
 
 
 @eqx.filter_jit
-def _count_tile(nets: Any, start: Any, end: Any, level: Any, room: Room) -> CrossingCount:
+def _count_tile(nets: Any, start: Any, end: Any, level: Any, room: Any) -> CrossingCount:
     def one(net: Any) -> CrossingCount:
         return count_traced(net, start, end, level, room, dyadic=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +18,7 @@ from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._listing import list_scalar
 from jaxdepth.piecewise._model import against, undecided
-from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced, flushed
+from jaxdepth.piecewise._traced import Room, TracedVertices, enumerate_traced, flushed, rooms
 
 # Networks of a batch that go through a CPU's caches together, and through an accelerator.
 _TOGETHER_ON_CPU, _TOGETHER = 4, 1024
@@ -28,13 +29,13 @@ def count_traced(
     start: Any,
     end: Any,
     level: Any,
-    room: tuple[int, ...] | int | None,
+    room: Sequence[Room] | int | None,
     *,
     dyadic: bool,
 ) -> CrossingCount:
     """Count one network of traced arrays; 64-bit is on.
 
-    `room` is for the kinks of a layer: of each, of any, or None for the default; `dyadic` looks for
+    `room` is for each layer, or for the kinks of any, or None for the default; `dyadic` looks for
     numbers that are known exactly.
     """
     layers = list_scalar(fn, "fn")
@@ -42,8 +43,8 @@ def count_traced(
     slopes = [
         None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
     ]
-    kinks = capacities(widths, slopes, room)
-    most = math.prod(width + 1 for width, new in zip(widths, kinks, strict=True) if new) + 1
+    space = rooms(widths, slopes, room)
+    most = math.prod(width + 1 for width, new in zip(widths, space, strict=True) if new.kinks) + 1
 
     # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
     traced, fixed = eqx.partition(fn, is_traced)
@@ -52,7 +53,7 @@ def count_traced(
 
     def kernel(traced: Any, start: Array, end: Array, level: Array, lost: Array) -> CrossingCount:
         layers = as_float64(listed(eqx.combine(traced, fixed), "fn"))
-        v = enumerate_traced(layers, start, end, kinks, dyadic=dyadic)
+        v = enumerate_traced(layers, start, end, space, dyadic=dyadic)
         v = v._replace(ambiguous=v.ambiguous | lost | flushed(traced))
         return _answer(v, level, min(most, np.iinfo(np.int64).max))
 
@@ -63,7 +64,7 @@ def count_traced(
 
 
 def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:
-    above, doubt = against(jnp, v.h[:, 0], v.h_error[:, 0], level)
+    above, doubt = against(jnp, v.h[:, 0], v.h_error, level)
     there = jnp.arange(len(above), dtype=jnp.int32) < v.num
     known = there & ~undecided(above, doubt)
     labels = above >= 0

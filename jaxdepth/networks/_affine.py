@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import equinox as eqx
@@ -33,7 +34,8 @@ class AffineLayer(eqx.Module):
     negative_slope: Any
 
 
-class Layer(eqx.Module):
+@dataclass(frozen=True)
+class Layer:
     """One layer h ↦ σ(weight·h + bias), whatever σ.
 
     Attributes:
@@ -46,7 +48,7 @@ class Layer(eqx.Module):
 
     weight: Float[Array | np.ndarray, "out in"]
     bias: Float[Array | np.ndarray, " out"]
-    activation: str | Callable[[Any], Any] = eqx.field(static=True)
+    activation: str | Callable[[Any], Any]
     live: Bool[Array, " out"] | None = None
     active: Bool[Array, ""] | None = None
 

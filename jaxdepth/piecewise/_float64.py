@@ -9,12 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdepth.networks import AffineLayer
+from jaxdepth.piecewise._componentwise import activated, affine, between
 from jaxdepth.piecewise._model import (
-    activated,
-    affine,
     affine_exactly,
     apart,
-    between,
     kink,
     kink_exactly,
     passed,
@@ -96,7 +94,7 @@ def _enumerate(
             raise AmbiguousError
         v = _split(v, max_pieces, dyadic)
         jumps = None if v.jumps is None else passed(np, v.h, v.jumps, slope)
-        h, e = activated(np, v.h, v.h_error, slope)
+        h, e = activated(v.h, v.h_error, slope)
         v = v._replace(h=h, h_error=e, jumps=jumps)
     return v
 

@@ -1,15 +1,17 @@
-"""The float64 model of a piecewise linear network on an interval, and all that rounding can hide.
+"""What float64 makes of a piecewise linear network on an interval, and all that rounding can hide.
 
 A vertex is an end of the interval or the true kink ρ of some unit; it is kept as its place x and
 the hidden vector h(ρ). Between neighbouring vertices every unit of the layers so far is affine.
-Every number has a bound on its error, by the standard model fl(a ∘ b) = (a ∘ b)(1 + δ),
-|δ| ≤ u = 2⁻⁵³, with γₙ = nu/(1 − nu) for a sum of n terms in whatever order (Higham 2002, Sections
-2.2 and 3.1), fused or not; what underflows is worth less than the `_tiny` in every bound. A bound
-of 0 says that the number is the true one: arithmetic on dyadic numbers of few bits does not round,
-and networks built from theory (a sawtooth) consist of nothing else.
+Rounding follows the standard model fl(a ∘ b) = (a ∘ b)(1 + δ), |δ| ≤ u = 2⁻⁵³, with
+γₙ = nu/(1 − nu) for a sum of n terms in whatever order (Higham 2002, Sections 2.2 and 3.1), fused
+or not; what underflows is worth less than the least that every bound has, and what overflows makes
+it infinite. Two analyses bound the errors of layer after layer: `_componentwise`, tight, on the
+host, and `_normwise`, for next to nothing, within compiled programs. In both a bound of 0 says that
+the number is the true one: arithmetic on dyadic numbers of few bits does not round, and networks
+built from theory (a sawtooth) consist of nothing else.
 
-The functions here serve NumPy and JAX alike, `xp` being the one or the other where it matters.
-Bounds may be kept in float32, whose own rounding they then include: half the work, and as rigorous.
+The functions here serve both, and NumPy and JAX alike, `xp` being the one or the other where it
+matters.
 """
 
 from __future__ import annotations
@@ -22,34 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 
 UNIT = 2.0**-53
+TINY = 2.0**-1000  # more than any sum of underflows is worth
+SLACK = 1 + 32 * UNIT  # for the rounding of the few operations that compute a bound
 _EXPONENTS = 900  # numbers of exactly known bits are looked for between 2^±900 only
-
-
-def _as(e: Any, value: Any) -> Any:
-    """Return `value` in the dtype of the bounds `e`."""
-    return value if value.dtype == e.dtype else value.astype(e.dtype)
-
-
-def _tiny(dtype: Any) -> float:
-    """Return what every bound has at least: more than any sum of underflows is worth."""
-    return 2.0**-1000 if dtype == np.float64 else 2.0**-100
-
-
-def _slack(dtype: Any, terms: int = 0) -> float:
-    """Return a factor for the rounding of the few operations, or sums, that compute a bound."""
-    return 1 + (16 + 2 * terms) * float(np.finfo(dtype).eps)
-
-
-def affine(h: Any, e: Any, weight: Any, bias: Any) -> tuple[Any, Any]:
-    """Return z = Wh + b at every vertex, shape (vertices, units), and the bounds on its error.
-
-    |fl(Wĥ + b) − (Wh + b)| ≤ |W|e + γ(|W||ĥ| + |b|), e the bound on ĥ.
-    """
-    terms = (weight.shape[1] + 2) * UNIT
-    gamma, tiny = terms / (1 - terms), _tiny(e.dtype)
-    size = _as(e, abs(weight)) + np.finfo(e.dtype).tiny
-    bound = (e + _as(e, gamma * abs(h)) + tiny) @ size.T + _as(e, gamma * abs(bias))[None] + tiny
-    return h @ weight.T + bias[None], bound * _slack(e.dtype, weight.shape[1])
 
 
 def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
@@ -69,7 +46,6 @@ def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
 def undecided(values: Any, errors: Any) -> Any:
     """Mark the values whose sign the bound does not settle, and those near overflow or NaN."""
     size = abs(values)
-    errors = _as(values, errors)
     return ~(((size > errors) | (errors == 0)) & (size < 2.0**_EXPONENTS))
 
 
@@ -79,9 +55,8 @@ def against(xp: Any, values: Any, errors: Any, level: Any, level_error: float = 
     A rounded difference has the sign of the exact one, so that what is known exactly stays so.
     """
     above = values - level
-    errors = _as(values, errors) + level_error
-    doubt = (errors + 2 * UNIT * abs(above)) * _slack(above.dtype)
-    return above, xp.where(errors == 0, 0.0, doubt)
+    doubt = (errors + level_error + 2 * UNIT * abs(above)) * SLACK
+    return above, xp.where((errors == 0) & (level_error == 0), 0.0, doubt)
 
 
 def kink(z_l: Any, z_r: Any, e: Any) -> tuple[Any, Any]:
@@ -92,17 +67,7 @@ def kink(z_l: Any, z_r: Any, e: Any) -> tuple[Any, Any]:
     is at most e/(|ẑ_l| + |ẑ_r|) but for the rounding of t̂.
     """
     span = z_l - z_r
-    return z_l / span, (e / abs(span) + 4 * UNIT) * _slack(span.dtype)
-
-
-def between(left: Any, right: Any, e: Any, t: Any, e_t: Any) -> tuple[Any, Any]:
-    """Return l + τ(r − l), what an affine quantity is at a kink, and the error bound.
-
-    It is wrong by at most e + |t̂ − τ||r̂ − l̂|, e bounding the errors of l̂ and r̂, but for rounding.
-    """
-    rise = right - left
-    bound = e + _as(e, e_t * abs(rise) + 8 * UNIT * (abs(left) + abs(right)))
-    return left + t * rise, bound * _slack(e.dtype) + _tiny(e.dtype)
+    return z_l / span, (e / abs(span) + 4 * UNIT) * SLACK
 
 
 def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> Any:
@@ -118,20 +83,8 @@ def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> 
 
 def apart(t: Any, e_t: Any) -> tuple[Any, Any]:
     """Say of neighbours t₁ ≤ t₂ whether they are proven different, and whether proven equal."""
-    gap, doubt = t[1:] - t[:-1], (e_t[1:] + e_t[:-1]) * _slack(e_t.dtype)
+    gap, doubt = t[1:] - t[:-1], (e_t[1:] + e_t[:-1]) * SLACK
     return gap > doubt, (gap == 0) & (doubt == 0)
-
-
-def activated(xp: Any, z: Any, e: Any, slope: Any) -> tuple[Any, Any]:
-    """Return max(z, 0) + slope·min(z, 0), and its bound; a slope of 0 or ±1 does not round."""
-    if isinstance(slope, float) and slope == 0:
-        return xp.maximum(z, 0), xp.where(z > 0, e, 0)
-    gain = xp.where(z > 0, 1.0, slope)
-    rounds = xp.where((slope == 0) | (abs(slope) == 1), 0.0, 1.0)
-    h = gain * z
-    rounding = xp.where(gain == 1, 0, rounds * (UNIT * abs(h) + _tiny(e.dtype)))
-    bound = _as(e, abs(gain)) * e + _as(e, rounding)
-    return h, bound * _as(e, 1 + rounds * (_slack(e.dtype) - 1))
 
 
 def passed(xp: Any, z: Any, jumps: Any, slope: Any) -> Any:
@@ -153,12 +106,12 @@ def slopes_and_doubt(xp: Any, x: Any, y: Any, e_x: Any, e_y: Any) -> tuple[Any, 
     differences, their rounding included.
     """
     run, rise = x[1:] - x[:-1], y[1:] - y[:-1]
-    e_run = (e_x[1:] + e_x[:-1] + UNIT * run) * _slack(run.dtype)
-    e_rise = (e_y[1:] + e_y[:-1] + UNIT * abs(rise)) * _slack(run.dtype)
+    e_run = (e_x[1:] + e_x[:-1] + UNIT * run) * SLACK
+    e_rise = (e_y[1:] + e_y[:-1] + UNIT * abs(rise)) * SLACK
     apart = run > e_run
     slopes = rise / xp.where(apart, run, 1)
     doubt = (e_rise + abs(slopes) * e_run) / xp.where(apart, run - e_run, 1)
-    return apart, slopes, (doubt + 4 * UNIT * abs(slopes)) * _slack(run.dtype)
+    return apart, slopes, (doubt + 4 * UNIT * abs(slopes)) * SLACK
 
 
 def lowest_bit(xp: Any, values: Any) -> Any:

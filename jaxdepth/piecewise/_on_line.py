@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -65,8 +66,8 @@ class Restriction(eqx.Module):
         *inner, last = layers_of(self.net, argument)
         if self.output is not None:
             row = slice(self.output, self.output + 1)
-            only = (last.weight[..., row, :], last.bias[..., row])
-            last = eqx.tree_at(lambda layer: (layer.weight, layer.bias), last, only)
+            weight, bias = last.weight[..., row, :], last.bias[..., row]
+            last = replace(last, weight=weight, bias=bias)
         return (coordinates, point, *inner, last)
 
 

@@ -1,11 +1,11 @@
 """Enumeration within a compiled program: float64, fixed capacities, nothing raised.
 
 The vertices of `_float64` in arrays of fixed length: rows past the last vertex repeat it, which
-makes no kink. What the host raises is a flag here. Bounds are float32.
+makes no kink. What the host raises is a flag here.
 
-The floor is the product of every layer with its vertices, in float64 for the values and in float32
-for the bounds; the rest is arranged to pass over the (vertices, units) arrays as little as may be.
-Signs are packed into 64-bit words, so that finding the kinks touches one word per vertex.
+The floor is the product of every layer with its vertices; the rest is arranged to pass over the
+(vertices, units) arrays as little as may be: once to write down the signs that are certain, as bits
+of 64-bit words, in which kinks are then found, and once to make room for these.
 """
 
 from __future__ import annotations
@@ -16,21 +16,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from jaxdepth._misc import is_traced
 from jaxdepth.networks import AffineLayer
-from jaxdepth.piecewise._model import (
-    activated,
-    affine,
-    affine_exactly,
-    between,
-    kink,
-    kink_exactly,
-    passed,
-    undecided,
+from jaxdepth.piecewise._model import affine_exactly, kink, kink_exactly, passed
+from jaxdepth.piecewise._normwise import (
+    Map,
+    each,
+    error_activated,
+    error_between,
+    measure,
+    norms,
+    together,
 )
 
+_still = jax.lax.stop_gradient  # bounds have no gradients: √ has none at 0
+_LOW = np.uint64(2**32 - 1)
+_SHALLOW = 5  # layers for which bounds need not be sharp
 _COMPARED = 256  # so many kinks are ordered by comparing all pairs; more are sorted
 
 
@@ -41,45 +45,58 @@ class TracedVertices(NamedTuple):
         x: their places.
         x_error: bounds on the error of `x`, 0 where it is exact.
         h: the hidden (in the end, the output) vector there.
-        h_error: bounds on the error of `h`.
+        h_error: bounds on the norm of its error, in scales; in the end, on that of the output.
+        size: bounds on its norm, in scales.
         jumps: where the slope of a unit may jump, 1, and where it is proven not to, 0; or None.
         num: how many vertices.
-        overflow: a layer brought more kinks than its capacity.
+        overflow: there was no room for all kinks.
         ambiguous: a sign or an order could not be told.
     """
 
     x: Float[Array, " vertices"]
     x_error: Float[Array, " vertices"]
     h: Float[Array, "vertices units"]
-    h_error: Float[Array, "vertices units"]
+    h_error: Float[Array, " vertices"]
+    size: Float[Array, " vertices"]
     jumps: Float[Array, "vertices units"] | None
     num: Int[Array, ""]
     overflow: Bool[Array, ""]
     ambiguous: Bool[Array, ""]
 
 
-def capacities(
-    widths: Sequence[int], slopes: Sequence[float | None], room: Sequence[int] | int | None
-) -> tuple[int, ...]:
-    """Return how many kinks each layer may bring: all it can, up to `room`; 0 if it is linear.
+class Room(NamedTuple):
+    """How many kinks a layer may bring, 0 where it has no activation, and vertices there may be."""
+
+    kinks: int
+    vertices: int
+
+
+def rooms(
+    widths: Sequence[int], slopes: Sequence[float | None], room: Sequence[Room] | int | None
+) -> tuple[Room, ...]:
+    """Return the room of every layer: for all it can bring, up to `room`.
 
     A random network brings one kink a unit or fewer (Hanin & Rolnick 2019), one built from theory
     the most there are; None allows twice the units, and 64.
     """
-    if room is None:
-        room = [max(64, 2 * units) for units in widths]
-    limits = [room] * len(widths) if isinstance(room, int) else room
-    most: list[int] = []
+    if room is None or isinstance(room, int):
+        limits = [Room(room or max(64, 2 * units), 2**31 - 1) for units in widths]
+    else:
+        limits = list(room)
+    found: list[Room] = []
+    vertices = 2
     for units, slope, limit in zip(widths, slopes, limits, strict=True):
-        most.append(0 if slope == 1 else min((sum(most) + 1) * units, limit))
-    return tuple(most)
+        kinks = 0 if slope == 1 else min((vertices - 1) * units, limit.kinks)
+        vertices = min(vertices + kinks, max(limit.vertices, 2))
+        found.append(Room(kinks, vertices))
+    return tuple(found)
 
 
 def enumerate_traced(
     layers: Sequence[AffineLayer],
     start: Float[Array, ""],
     end: Float[Array, ""],
-    room: Sequence[int],
+    room: Sequence[Room],
     *,
     dyadic: bool,
     slopes: bool = False,
@@ -90,34 +107,49 @@ def enumerate_traced(
         layers: in float64.
         start: of the interval.
         end: of the interval.
-        room: how many kinks each layer may bring, 0 where it has no activation.
+        room: for every layer.
         dyadic: look for numbers that are known exactly.
         slopes: ask for `jumps`.
     """
-    zero = jnp.zeros((2, 1), jnp.float32)
-    x, no = jnp.stack([start, end]), jnp.zeros((), bool)
-    two = jnp.asarray(2, jnp.int32)
-    v = TracedVertices(x, jnp.zeros(2), x[:, None], zero, zero if slopes else None, two, no, no)
-    for layer, capacity in zip(layers, room, strict=True):
+    x, none, no = jnp.stack([start, end]), jnp.zeros(2), jnp.zeros((), bool)
+    two, scale = jnp.asarray(2, jnp.int32), jnp.ones(1)
+    jumps = jnp.zeros((2, 1), jnp.float32) if slopes else None
+    v = TracedVertices(x, none, x[:, None], none, _still(jnp.abs(x)), jumps, two, no, no)
+    for layer, (capacity, most) in zip(layers, room, strict=True):
         W, b, slope = layer.weight, layer.bias, layer.negative_slope
         slope = slope if is_traced(slope) else float(slope)
-        z, e = affine(v.h, v.h_error, W, b)
-        if dyadic:
-            known = ~jnp.any(v.h_error != 0, axis=1)[:, None]
-            e = jnp.where(known & affine_exactly(jnp, v.h, W, b), 0, e)
-        jumps = None
-        if v.jumps is not None:
-            jumps = jnp.minimum(v.jumps @ (W.T != 0).astype(jnp.float32), 1)
-        v = v._replace(h=z, h_error=e, jumps=jumps)
+        m = measure(_still(jnp.asarray(W)), _still(jnp.asarray(b)), scale, len(layers) > _SHALLOW)
+        scale = m.scale
+        v, e_z = _through(v, jnp.asarray(W), jnp.asarray(b), m, dyadic)
         if capacity:
-            bends = jnp.asarray(slope != 1)
-            v = v._replace(ambiguous=v.ambiguous | bends & jnp.any(undecided(v.h, v.h_error)))
-            v = _split(v, bends, capacity, dyadic)
-            if v.jumps is not None:
-                v = v._replace(jumps=passed(jnp, v.h, v.jumps, slope))
-            h, e = activated(jnp, v.h, v.h_error, slope)
-            v = v._replace(h=h, h_error=e)
-    return v
+            v, exact = _split(v, e_z, m, slope, capacity, most, dyadic)
+            v = _activated(v, scale, slope, exact)
+    return v._replace(h_error=v.h_error * scale[0])
+
+
+def _through(
+    v: TracedVertices, W: Array, b: Array, m: Map, dyadic: bool
+) -> tuple[TracedVertices, Float[Array, "vertices units"]]:
+    """Return the vertices with z = Wh + b, and bounds on every z."""
+    z, e_z = v.h @ W.T + b[None], each(m, v.h_error, v.size)
+    e, size = together(m, v.h_error, v.size)
+    if dyadic:
+        exactly = (v.h_error == 0)[:, None] & affine_exactly(jnp, v.h, W, b)
+        e_z, e = jnp.where(exactly, 0, e_z), jnp.where(exactly.all(axis=1), 0, e)
+    jumps = None
+    if v.jumps is not None:
+        jumps = jnp.minimum(v.jumps @ (W.T != 0).astype(jnp.float32), 1)
+    return v._replace(h=z, h_error=e, size=size, jumps=jumps), e_z
+
+
+def _activated(v: TracedVertices, scale: Array, slope: Any, exact: Array | None) -> TracedVertices:
+    plain = isinstance(slope, float) and slope == 0
+    h = jnp.maximum(v.h, 0) if plain else jnp.where(v.h > 0, v.h, slope * v.h)
+    e = error_activated(v.h_error, v.size, _still(slope))
+    if exact is not None:
+        e = jnp.where((slope == 0) & (exact | jnp.all(h == 0, axis=1)), 0, e)
+    jumps = None if v.jumps is None else passed(jnp, v.h, v.jumps, slope)
+    return v._replace(h=h, h_error=e, size=norms(_still(h), scale), jumps=jumps)
 
 
 def flushed(tree: Any) -> Bool[Array, ""]:
@@ -135,54 +167,68 @@ def flushed(tree: Any) -> Bool[Array, ""]:
 
 
 def _split(
-    v: TracedVertices, bends: Bool[Array, ""], capacity: int, dyadic: bool
-) -> TracedVertices:
+    v: TracedVertices,
+    e_z: Float[Array, "vertices units"],
+    m: Map,
+    slope: Any,
+    capacity: int,
+    most: int,
+    dyadic: bool,
+) -> tuple[TracedVertices, Array | None]:
     """Insert a vertex wherever a unit changes sign between neighbours.
 
-    Two kinks at one place, if proven so, are both inserted: rows that are equal make no kink. Where
-    `jumps` are asked for, they are a case for the host.
+    Say of each, where it is asked for, whether all that is not negative is known exactly. Two kinks
+    at one place, if proven so, are both inserted: rows that are equal make no kink. Where `jumps`
+    are asked for, they are a case for the host.
     """
     old = v.x.shape[0]
-    kinks = _kinks(v.h, bends, capacity)
+    kinks, undecided = _kinks(v.h, e_z, jnp.asarray(slope != 1), capacity)
     left, right, unit = kinks.segment, kinks.segment + 1, kinks.unit
-    h_l, h_r, e = v.h[left], v.h[right], jnp.maximum(v.h_error[left], v.h_error[right])
-    own = jnp.arange(v.h.shape[1], dtype=jnp.int32)[None] == unit[:, None]
+    h_l, h_r = v.h[left], v.h[right]
     z_l = jnp.where(kinks.there, v.h[left, unit], 1)
     z_r = jnp.where(kinks.there, v.h[right, unit], -1)
-    e_z = jnp.maximum(v.h_error[left, unit], v.h_error[right, unit])
-    t, e_t = kink(z_l, z_r, e_z.astype(z_l.dtype))
-    h, e_h = between(h_l, h_r, e, t[:, None], e_t[:, None])
-    x_l, x_r, e_x = v.x[left], v.x[right], jnp.maximum(v.x_error[left], v.x_error[right])
-    x, e_new = between(x_l, x_r, e_x, t, e_t)
+    t, e_t = kink(z_l, z_r, jnp.maximum(e_z[left, unit], e_z[right, unit]))
+    own = jnp.arange(v.h.shape[1], dtype=jnp.int32)[None] == unit[:, None]
+    rise, run = h_r - h_l, v.x[right] - v.x[left]
+    h, x = jnp.where(own, 0, h_l + t[:, None] * rise), v.x[left] + t * run
+    e_t, size = _still(e_t), jnp.maximum(v.size[left], v.size[right])
+    e_h = jnp.maximum(v.h_error[left], v.h_error[right])
+    e_h = error_between(e_h, e_t, norms(_still(rise), m.scale), size, size)
+    e_x = jnp.maximum(v.x_error[left], v.x_error[right])
+    ends = _still((v.x[left], v.x[right]))
+    e_x = error_between(e_x, e_t, abs(_still(run)), *map(jnp.abs, ends))
+    exact = None
     if dyadic:
-        before, after = (
-            jnp.concatenate([x[:, None], h], axis=1) for x, h in ((x_l, h_l), (x_r, h_r))
-        )
-        known = ~jnp.any(e != 0, axis=1) & (e_x == 0)
-        exact = known & kink_exactly(jnp, before, after, z_l, z_r, t)
-        e_t, e_new = jnp.where(exact, 0, e_t), jnp.where(exact, 0, e_new)
-        e_h = jnp.where(exact[:, None], 0, e_h)
-    h, e_h = jnp.where(own, 0, h), jnp.where(own, 0, e_h)
-    rank, close = _ranked(kinks, jax.lax.stop_gradient(t), e_t, v.jumps is None)
+        known = (v.h_error == 0) & (v.x_error == 0)
+        table = jnp.concatenate([v.x[:, None], v.h], axis=1)
+        exact = known[left] & known[right]
+        exact &= kink_exactly(jnp, table[left], table[right], z_l, z_r, t)
+        e_t, e_x, e_h = (jnp.where(exact, 0, bound) for bound in (e_t, e_x, e_h))
+    rank, close = _ranked(kinks, _still(t), e_t, v.jumps is None)
 
     # A new vertex of segment i and rank s stands at s + i + 1, an old one after all before it.
     index, slot = (jnp.arange(n, dtype=jnp.int32) for n in (old, capacity))
     target = jnp.concatenate([index + kinks.before, rank + jnp.where(kinks.there, left + 1, old)])
     source = jnp.concatenate([index, jnp.where(kinks.there, old + slot, old - 1)])
-    merged = jnp.zeros(old + capacity, jnp.int32).at[target].set(source, mode="drop")
+    merged = jnp.zeros(most, jnp.int32).at[target].set(source, mode="drop")
+    num = v.num + kinks.num
     jumps = None
     if v.jumps is not None:
         jumps = jnp.concatenate([v.jumps, jnp.zeros((capacity, v.h.shape[1]), jnp.float32)])[merged]
-    return TracedVertices(
+    if exact is not None:
+        exact = jnp.concatenate([jnp.all((e_z == 0) | (v.h < 0), axis=1), exact])[merged]
+    found = TracedVertices(
         jnp.concatenate([v.x, x])[merged],
-        jnp.concatenate([v.x_error, e_new])[merged],
+        jnp.concatenate([v.x_error, e_x])[merged],
         jnp.concatenate([v.h, h])[merged],
         jnp.concatenate([v.h_error, e_h])[merged],
+        jnp.concatenate([v.size, size])[merged],
         jumps,
-        v.num + kinks.num,
-        v.overflow | (kinks.num > capacity),
-        v.ambiguous | close,
+        jnp.minimum(num, most),
+        v.overflow | (kinks.num > capacity) | (num > most),
+        v.ambiguous | close | undecided,
     )
+    return found, exact
 
 
 class _Kinks(NamedTuple):
@@ -193,11 +239,27 @@ class _Kinks(NamedTuple):
     before: Int[Array, " vertices"]
 
 
-def _kinks(z: Float[Array, "vertices units"], bends: Bool[Array, ""], capacity: int) -> _Kinks:
-    """Find the (segment, unit) of every change of sign, in reading order."""
-    above, below = _words(z > 0), _words(z < 0)
+def _kinks(
+    z: Float[Array, "vertices units"],
+    e_z: Float[Array, "vertices units"],
+    bends: Bool[Array, ""],
+    capacity: int,
+) -> tuple[_Kinks, Bool[Array, ""]]:
+    """Find the (segment, unit) of every change of sign, in reading order.
+
+    Say as well whether a sign is in doubt.
+    """
+    signs = _signs(z, e_z)
+    no_less, no_more = signs & _LOW, signs >> 32
+    units = z.shape[1] - 32 * np.arange(signs.shape[1])
+    full = jnp.asarray((1 << np.minimum(units, 32)) - 1, jnp.uint64)
+    undecided = bends & jnp.any((no_less | no_more) != full[None])
+    above, below = no_less & ~no_more, no_more & ~no_less
     changes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
     changes = jnp.where(bends, changes, jnp.zeros_like(changes))
+    if changes.shape[1] > 1:
+        changes = jnp.pad(changes, ((0, 0), (0, changes.shape[1] % 2)))
+        changes = changes[:, ::2] | (changes[:, 1::2] << 32)
     segments, words = changes.shape
     flat = changes.reshape(-1)
     counts = jnp.bitwise_count(flat).astype(jnp.int32)
@@ -208,22 +270,27 @@ def _kinks(z: Float[Array, "vertices units"], bends: Bool[Array, ""], capacity: 
     word = jnp.minimum(word, flat.shape[0] - 1)
     bit = _select(flat[word], slot - (ends - counts)[word])
     before = jnp.concatenate([jnp.zeros(1, jnp.int32), ends.reshape(segments, words)[:, -1]])
-    return _Kinks(
-        word // words,
-        jnp.minimum(64 * (word % words) + bit, z.shape[1] - 1),
-        slot < ends[-1],
-        ends[-1],
-        before,
-    )
+    unit = jnp.minimum(64 * (word % words) + bit, z.shape[1] - 1)
+    return _Kinks(word // words, unit, slot < ends[-1], ends[-1], before), undecided
 
 
-def _words(mask: Bool[Array, "rows units"]) -> UInt[Array, "rows words"]:
-    """Pack each row into 64-bit words, the first unit in the lowest bit."""
-    rows, units = mask.shape
-    words = math.ceil(units / 64)
-    padded = jnp.pad(mask, ((0, 0), (0, 64 * words - units))).reshape(rows, words, 64)
-    bits = jnp.asarray(1, jnp.uint64) << jnp.arange(64, dtype=jnp.uint64)
-    return jnp.sum(jnp.where(padded, bits, 0), axis=2, dtype=jnp.uint64)
+def _signs(
+    z: Float[Array, "rows units"], e_z: Float[Array, "rows units"]
+) -> UInt[Array, "rows words"]:
+    """Pack what is certain of the signs, 32 units a word, the first one in the lowest bit.
+
+    The lower half of a word says z ≥ 0, the upper half z ≤ 0: both of an exact 0, and neither where
+    the bound does not tell.
+    """
+    rows, units = z.shape
+    words = math.ceil(units / 32)
+    width = min(units, 32)
+    z, e_z = (jnp.pad(a, ((0, 0), (0, width * words - units))) for a in (z, e_z))
+    z, e_z = (a.reshape(rows, words, width) for a in (z, e_z))
+    bit = jnp.asarray(1, jnp.uint64) << jnp.arange(width, dtype=jnp.uint64)
+    # `e_z` is more than the true bound, so that ≥ is as good as >; 0 ≥ 0 says that it is exact.
+    both = jnp.where(z >= e_z, bit[None, None], 0) | jnp.where(z <= -e_z, bit[None, None] << 32, 0)
+    return jnp.sum(both, axis=2, dtype=jnp.uint64)
 
 
 def _select(word: UInt[Array, " n"], rank: Int[Array, " n"]) -> Int[Array, " n"]:

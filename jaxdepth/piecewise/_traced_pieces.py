@@ -11,7 +11,7 @@ from jaxdepth._misc import as_float64, is_traced
 from jaxdepth.piecewise._answer import Pieces, PiecesResult
 from jaxdepth.piecewise._listing import list_scalar
 from jaxdepth.piecewise._model import slopes_and_doubt
-from jaxdepth.piecewise._traced import TracedVertices, capacities, enumerate_traced, flushed
+from jaxdepth.piecewise._traced import TracedVertices, enumerate_traced, flushed, rooms
 
 
 def pieces_traced(net: Any, start: Any, end: Any, capacity: int | None) -> Pieces:
@@ -20,7 +20,7 @@ def pieces_traced(net: Any, start: Any, end: Any, capacity: int | None) -> Piece
     slopes = [
         None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
     ]
-    room = capacities([layer.weight.shape[0] for layer in layers], slopes, capacity)
+    room = rooms([layer.weight.shape[0] for layer in layers], slopes, capacity)
     lost = flushed((net, start, end))
     ends = jnp.asarray(start, jnp.float64), jnp.asarray(end, jnp.float64)
     with jax.default_matmul_precision("highest"):
@@ -34,7 +34,7 @@ def _merged(v: TracedVertices) -> Pieces:
     x, y = v.x, v.h[:, 0]
     index = jnp.arange(len(x), dtype=jnp.int32)
     inner = (index > 0) & (index < v.num - 1)
-    errors = v.x_error, v.h_error[:, 0].astype(x.dtype)
+    errors = v.x_error, v.h_error
     apart, slopes, doubt = slopes_and_doubt(jnp, *jax.lax.stop_gradient((x, y, *errors)))
     differs = jnp.abs(jnp.diff(slopes)) > doubt[1:] + doubt[:-1]
     bends = inner & (v.jumps[:, 0] > 0)
