@@ -20,6 +20,8 @@ from jaxdepth.piecewise._traced import Room
 # many threads as there are cores: XLA's own threads would share out loops too short to be worth it.
 _TILE_ON_CPU, _TILE = 64, 4096
 
+_compiled: set[Any] = set()  # the programs for which no thread has to wait for another's compiling
+
 
 def count_stack(
     nets: Any,
@@ -36,10 +38,16 @@ def count_stack(
         return in_float64("Exact", _count_tile, tile, start, end, level, room, cast=False)
 
     on_cpu = jax.default_backend() == "cpu"
-    first, *others = _tiles(host, size, _TILE_ON_CPU if on_cpu else _TILE)
-    found = [one_tile(first)]  # alone, for it may have to compile
+    tiles = list(_tiles(host, size, _TILE_ON_CPU if on_cpu else _TILE))
+    arrays, rest = eqx.partition(tiles[0], eqx.is_array)
+    shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arrays))
+    program = jax.tree.structure(arrays), shapes, jax.tree.structure(rest), room
+    found = []
+    if program not in _compiled:  # or it was, and threads would only do the same work twice
+        found.append(one_tile(tiles[0]))
+        _compiled.add(program)
     with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:
-        found.extend(pool.map(one_tile, others))
+        found.extend(pool.map(one_tile, tiles[len(found) :]))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:size], *found)
 
 
@@ -47,7 +55,9 @@ def _tiles(nets: Any, size: int, tile: int) -> Iterator[Any]:
     """Cut a stack into tiles of one size, the last network repeated to fill the last."""
     tile = min(tile, size)
     for first in range(0, size, tile):
-        index = np.minimum(np.arange(first, first + tile), size - 1)
+        index: Any = slice(first, first + tile)  # a view, but for the last
+        if first + tile > size:
+            index = np.minimum(np.arange(first, first + tile), size - 1)
         yield jax.tree.map(lambda leaf, i=index: leaf[i] if eqx.is_array(leaf) else leaf, nets)
 
 

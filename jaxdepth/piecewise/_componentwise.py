@@ -6,6 +6,8 @@ import numpy as np
 
 from jaxdepth.piecewise._model import SLACK, TINY, UNIT
 
+_ONE_THREAD = 2**18  # multiplications
+
 
 def affine(
     h: np.ndarray, e: np.ndarray, weight: np.ndarray, bias: np.ndarray
@@ -17,8 +19,23 @@ def affine(
     terms = (weight.shape[1] + 2) * UNIT
     gamma = terms / (1 - terms)
     size = abs(weight) + np.finfo(np.float64).tiny
-    bound = (e + gamma * abs(h) + TINY) @ size.T + gamma * abs(bias) + TINY
-    return h @ weight.T + bias, bound * (SLACK + 4 * weight.shape[1] * UNIT)
+    bound = _product(e + gamma * abs(h) + TINY, size.T) + gamma * abs(bias) + TINY
+    return _product(h, weight.T) + bias, bound * (SLACK + 4 * weight.shape[1] * UNIT)
+
+
+def _product(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return rows @ matrix, in blocks so small that OpenBLAS uses one thread for each.
+
+    Its other threads go on waiting busily for some time, and hold up whatever runs next. Of wide
+    matrices blocks would be too narrow.
+    """
+    block = _ONE_THREAD // max(matrix.size, 1)
+    if not 16 <= block < len(rows):
+        return rows @ matrix
+    out = np.empty((len(rows), matrix.shape[1]))
+    for first in range(0, len(rows), block):
+        np.matmul(rows[first : first + block], matrix, out=out[first : first + block])
+    return out
 
 
 def between(
