@@ -116,6 +116,11 @@ def bound(axes: Any, x: Any, y: Any, *, label: str, color: str = INK) -> None:
     axes.plot(x, y, linestyle=(0, (4, 2)), linewidth=1.3, color=color, label=label, zorder=1.5)
 
 
+def note(axes: Any, text: str, at: Any, offset: tuple[float, float], **style: Any) -> None:
+    """Write beside the point `at`, shifted by `offset` in printer's points."""
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **style)
+
+
 @styled
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write `stem`.svg and `stem`.png, the same bytes for the same figure; return the two paths."""

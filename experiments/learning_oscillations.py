@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
-from experiments._figures import BLUE, GREEN, INK, ORANGE, RED, bound, colours, panels, styled
+from experiments._figures import BLUE, GREEN, INK, ORANGE, RED, bound, colours, note, panels, styled
 from jaxdepth.crossings import Exact
 from jaxdepth.networks import MLP
 
@@ -277,13 +277,7 @@ def draw_functions(axes: Any, results: Results) -> None:
         x = np.arange(2**k + 1) / 2**k
         axes.plot(x, lift + np.arange(2**k + 1) % 2, color=BLUE, linewidth=0.8)
         axes.plot(results[f"x{place}"], lift + np.clip(results[f"y{place}"], -0.2, 1.2), color=RED)
-        axes.annotate(
-            f"$m^{{{k}}}$",
-            (1.0, lift + 0.5),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-        )
+        note(axes, f"$m^{{{k}}}$", (1.0, lift + 0.5), (4, 0), va="center")
     axes.plot([], [], color=BLUE, linewidth=0.8, label="target")
     axes.plot([], [], color=RED, label="best of Adam's random starts")
     axes.set(xlabel="x", ylim=(-0.3, 3.1), yticks=[], title="What descent makes of two of them")

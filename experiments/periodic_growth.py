@@ -31,6 +31,7 @@ from experiments._figures import (
     SKY,
     bound,
     colours,
+    note,
     panels,
     styled,
 )
@@ -275,11 +276,11 @@ def draw_counts(counts: Any, results: Results, shades: dict[int, Any]) -> None:
     ):
         counts.semilogy(k[shown], row[shown], marker, color=shade, markersize=3.5)
         last = np.flatnonzero(row < top)[-1]
-        counts.annotate(
+        note(
+            counts,
             name,
             (k[last], row[last]),
-            xytext=(6, {"tent": 4, "p = 5": -3}.get(name, 0)),
-            textcoords="offset points",
+            (6, {"tent": 4, "p = 5": -3}.get(name, 0)),
             va="center",
             color=shade,
         )
@@ -312,11 +313,11 @@ def draw_census(census: Any, results: Results, shades: dict[int, Any]) -> None:
         label = "Štefan" if q == min(shades) else None
         census.plot(q, np.exp(rate), "s", color=shades[q], label=label)
     for q, number in zip(*sizes, strict=True):
-        census.annotate(
+        note(
+            census,
             f"all {number:,}",
             (q, rates[p[order] == q].max()),
-            xytext=(0, 6),
-            textcoords="offset points",
+            (0, 6),
             ha="center",
             color=SKY,
         )

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
-from experiments._figures import BLUE, GREY, INK, RED, colours, panels, styled
+from experiments._figures import BLUE, GREY, INK, RED, colours, note, panels, styled
 from jaxdepth.crossings import Exact
 
 
@@ -168,13 +168,7 @@ def draw_counts(axes: Any, results: Results) -> None:
         )
         axes.plot(sigmas, np.median(found, axis=1), marker=marker, color=shade, label=name)
     axes.axhline(teeth, color=INK, linewidth=0.8)
-    axes.annotate(
-        f"$2^{{{results['depth']}}}$ = {teeth}",
-        (sigmas[0], teeth),
-        xytext=(0, -4),
-        textcoords="offset points",
-        va="top",
-    )
+    note(axes, f"$2^{{{results['depth']}}}$ = {teeth}", (sigmas[0], teeth), (0, -4), va="top")
     axes.set(xscale="log", xlabel="σ of the noise on weights and biases")
     axes.set_ylim(0, 1.25 * results["pieces"].max())
     axes.set_title(f"$m^{{{results['depth']}}}$ under noise: median, range")
@@ -207,20 +201,17 @@ def draw_apart(axes: Any, results: Results) -> None:
         )  # fmt: skip
     most = results["pieces"].max()
     axes.plot([0, most], [1, most + 1], color=INK, linewidth=0.8)
-    axes.annotate(
+    note(
+        axes,
         "crossings = pieces + 1",
         (size / 3, size / 3),
-        xytext=(-3, 4),
-        textcoords="offset points",
+        (-3, 4),
         rotation=38,
         rotation_mode="anchor",
         va="bottom",
         ha="center",
     )
     axes.plot(size, size + 1, "*", color=RED, markersize=13, zorder=3)
-    axes.annotate(
-        f"$m^{{{results['depth']}}}$", (size, size), xytext=(-6, 4), textcoords="offset points",
-        ha="right", color=RED,
-    )  # fmt: skip
+    note(axes, f"$m^{{{results['depth']}}}$", (size, size), (-6, 4), ha="right", color=RED)
     axes.set(xlabel="affine pieces", ylabel="crossings", title="The two counts move apart")
     axes.legend(loc="lower right")

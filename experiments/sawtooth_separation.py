@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import jaxdepth as jd
+from experiments._closeness import l1_distance, regions_wrong
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import (
     BLUE,
@@ -38,6 +39,7 @@ from experiments._figures import (
     RED,
     SKY,
     bound,
+    note,
     panels,
     styled,
 )
@@ -187,36 +189,6 @@ def train_shallow(config: Config) -> Results:
         best = found[member[np.argmin(distances[member])]]
         results |= {f"best_x{depth}": best.breakpoints, f"best_y{depth}": best.values}
     return results
-
-
-def l1_distance(f: jd.piecewise.Pieces, g: jd.piecewise.Pieces) -> float:
-    """Return ∫|f − g| over the common interval, in closed form on each common affine piece."""
-    x = np.union1d(f.breakpoints, g.breakpoints)
-    gap = np.interp(x, f.breakpoints, f.values) - np.interp(x, g.breakpoints, g.values)
-    a, b = np.abs(gap[:-1]), np.abs(gap[1:])
-    same_sign = gap[:-1] * gap[1:] >= 0
-    # ∫₀¹ |(1−t)a + tb| dt is the trapezium (a + b)/2, or two triangles where the sign changes.
-    crossed = (a**2 + b**2) / (2 * np.where(same_sign, 1.0, a + b))
-    return float(np.sum(np.diff(x) * np.where(same_sign, (a + b) / 2, crossed)))
-
-
-def label_edges(f: jd.piecewise.Pieces, level: float = 0.5) -> tuple[np.ndarray, bool]:
-    """Return where 1[f ≥ level] changes, ascending, and the label at the left end."""
-    x, y, slopes = map(np.asarray, (f.breakpoints, f.values, f.slopes))
-    above = y >= level
-    i = np.flatnonzero(above[1:] != above[:-1])
-    return x[i] + (level - y[i]) / slopes[i], bool(above[0])
-
-
-def regions_wrong(f: jd.piecewise.Pieces, g: jd.piecewise.Pieces) -> float:
-    """Return the fraction of f's label regions on which g has the other label throughout."""
-    (f_edges, f_first), (g_edges, g_first) = label_edges(f), label_edges(g)
-    ends = f.breakpoints[[0, -1]]
-    left, right = np.append(ends[0], f_edges), np.append(f_edges, ends[1])
-    first, last = np.searchsorted(g_edges, left, "right"), np.searchsorted(g_edges, right, "left")
-    f_label = f_first ^ (np.arange(len(left)) % 2 == 1)
-    g_label = g_first ^ (first % 2 == 1)
-    return float(np.mean((first == last) & (f_label != g_label)))
 
 
 def most_pieces(nodes: int, layers: int) -> int:
@@ -395,14 +367,7 @@ def draw_functions(axes: Any, results: Results) -> None:
         axes.plot([0, 1], [lift + 0.5] * 2, color=GREY, linewidth=0.5)
         y = np.clip(results[f"best_y{layers}"], -0.15, 1.15)
         axes.plot(results[f"best_x{layers}"], lift + y, color=SHADES[layers])
-        axes.annotate(
-            f"{layers} hidden",
-            (1, lift + 0.5),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            color=SHADES[layers],
-        )
+        note(axes, f"{layers} hidden", (1, lift + 0.5), (5, 0), va="center", color=SHADES[layers])
     axes.plot([], [], color=BLUE, linewidth=1.0, label=f"$m^{{{depth}}}$")
     axes.plot([], [], color=INK, label=f"nearest trained, up to {results['nodes'].max()} ReLUs")
     axes.set(xlabel="x", yticks=[], xlim=(0, 1.17), ylim=(-0.25, lift + 1.75))
@@ -421,14 +386,7 @@ def draw_counts(axes: Any, results: Results) -> None:
         ks = depths[3 * depths >= layers]
         most = [most_pieces(3 * int(k), layers) + 1 for k in ks]
         axes.plot(ks, most, color=shade, linewidth=1.3)
-        axes.annotate(
-            f"{layers} hidden",
-            (depths[-1], most[-1]),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            color=shade,
-        )
+        note(axes, f"{layers} hidden", (depths[-1], most[-1]), (4, 0), va="center", color=shade)
     axes.set(xlabel="depth k, with 3k ReLUs", title="Crossings with as many ReLUs, and the most")
     axes.set_xlim(right=1.17 * depths[-1])
     axes.set_xticks(depths[1::2])
@@ -453,14 +411,7 @@ def draw_distances(axes: Any, results: Results) -> None:
             label=f"trained, {layers} hidden",
         )
     axes.plot(2**depth + 1, 0, "*", color=BLUE, markersize=13, clip_on=False, zorder=3)
-    axes.annotate(
-        f"$m^{{{depth}}}$",
-        (2**depth + 1, 0),
-        xytext=(-5, 8),
-        textcoords="offset points",
-        color=BLUE,
-        ha="right",
-    )
+    note(axes, f"$m^{{{depth}}}$", (2**depth + 1, 0), (-5, 8), color=BLUE, ha="right")
     axes.set(xlabel="crossings of the network", ylim=(0, 0.37), xticks=s[:: max(1, len(s) // 9)])
     axes.set_title(f"Distance to $m^{{{depth}}}$ in $L_1$, exact counts")
     axes.legend(loc="upper right", ncols=2, columnspacing=1.0)
@@ -477,13 +428,13 @@ def draw_floors(axes: Any) -> None:
         axes.plot(nodes, floor, color=shade, label=f"{layers} hidden")
         axes.fill_between(nodes, 0, floor, color=shade, alpha=0.12, linewidth=0)
     axes.axhline(1 / 64, color=INK, linewidth=1.3, linestyle=(0, (4, 2)))
-    axes.annotate("1/64, Theorem 1.1", (1, 1 / 64), xytext=(0, 3), textcoords="offset points")
+    note(axes, "1/64, Theorem 1.1", (1, 1 / 64), (0, 3))
     axes.plot(3 * PICTURED, 0, "*", color=BLUE, markersize=13, clip_on=False, zorder=3)
-    axes.annotate(
+    note(
+        axes,
         f"$m^{{{PICTURED}}}$, {3 * PICTURED} ReLUs",
         (3 * PICTURED, 0),
-        xytext=(-7, 5),
-        textcoords="offset points",
+        (-7, 5),
         color=BLUE,
         ha="right",
     )

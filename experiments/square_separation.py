@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
-from experiments._figures import BLUE, GREEN, GREY, INK, RED, SKY, bound, panels, styled
+from experiments._figures import BLUE, GREEN, GREY, INK, RED, SKY, bound, note, panels, styled
 
 
 @dataclass(frozen=True)
@@ -267,11 +267,11 @@ def plot(results: Results) -> Figure:
         bound(
             sizes, neurons[hidden - 1 :], least, label="" if hidden > 1 else "floor of all networks"
         )
-        sizes.annotate(
+        note(
+            sizes,
             f"{hidden} layer{'s'[: hidden - 1]}",
             (neurons[-1], least[-1]),
-            xytext=(5, 0),
-            textcoords="offset points",
+            (5, 0),
             va="center",
             annotation_clip=False,
         )
