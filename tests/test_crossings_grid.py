@@ -402,6 +402,8 @@ def test_bad_input_is_refused(untyped):
         Grid(8, chunk=0)
     with pytest.raises(ValueError, match="`method` must be a counting method"):
         count(jnp.sin, 100)
+    with pytest.raises(ValueError, match=r"`fn` must be .* got 'the class Sawtooth'. Build one of"):
+        count(Sawtooth, Grid(9))
     with pytest.raises(ValueError, match="`interval` must be"):
         count(jnp.sin, Grid(8), interval=(1.0, 0.0))
     for level in (float("nan"), 10**400):

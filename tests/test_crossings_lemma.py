@@ -203,6 +203,9 @@ STACK = Pieces(np.ones((2, 3)), np.ones((2, 3)), np.ones((2, 2)), 2, 2, PiecesRe
 EXTREMES = np.array([-(2**63), 2**63 - 1])  # their difference overflows
 
 
+ZIGZAG = np.arange(2**16), np.arange(2**16) % 2
+
+
 @pytest.mark.parametrize(
     ("call", "match"),
     [
@@ -221,6 +224,7 @@ EXTREMES = np.array([-(2**63), 2**63 - 1])  # their difference overflows
         (lambda: best_shallow((np.arange(3), np.full(3, np.nan)), 1), "`f` must be finite"),
         (lambda: best_shallow((np.arange(3), np.arange(3)), 1, interval=(0, 1)), "beside a sample"),
         (lambda: best_shallow(Sawtooth(2), 1, level=np.inf), "`level` must be finite"),
+        (lambda: best_shallow(ZIGZAG, 2**16), r"fewer, f having 65,536 label regions; got 65536"),
         (lambda: best_shallow(jnp.sin, 1), "`f` must be a network that lists its layers"),
         (
             lambda: jax.jit(lambda y: best_shallow((np.arange(3), y), 1).edges)(jnp.ones(3)),

@@ -15,8 +15,9 @@ class CountResult(eqx.Enumeration):
     exact: Any = "exact: `value` is the crossing number"
     certified: Any = "certified: `value` is proven by outward-rounded intervals"
     not_certified: Any = (
-        "not certified: a double root, a root at an end of the interval, or more boxes than "
-        "`max_boxes`; `lower` and `upper` are proven, `value` is `lower`"
+        "not certified: a double root, a root at an end of the interval, numbers beyond 2^200 (for "
+        "sin and cos, 2^20), or more boxes than `max_boxes`; `lower` and `upper` are proven, "
+        "`value` is `lower`"
     )
     lower_bound: Any = "lower bound only: the sampled values change label `value` − 1 times"
     unresolved: Any = (

@@ -59,4 +59,8 @@ def count(
     """
     if not isinstance(method, AbstractCounter):
         refuse("method", "a counting method such as `Grid(2**14 + 1)` or `Exact()`", method)
+    if isinstance(fn, type):
+        refuse(
+            "fn", "a function R → R or a network", f"the class {fn.__name__}", "Build one of it."
+        )
     return method(fn, check_interval(interval), check_real("level", level))

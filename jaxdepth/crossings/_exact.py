@@ -46,7 +46,8 @@ class Exact(AbstractCounter):
             `overflow` and `upper` is Serra et al.'s bound Π(n_i + 1) + 1 (math.inf where that has
             thousands of digits) and `value` only the trivial lower bound 1.
         capacity: in a compiled program, room for so many kinks of one layer; None is twice its
-            width and at least 64, more than random networks have. Beyond, `result` says `overflow`.
+            width and at least 64, more than random networks have. Beyond, `result` says `overflow`
+            (and the networks of a concrete stack are counted one by one).
 
     Example:
         >>> import equinox as eqx, jax

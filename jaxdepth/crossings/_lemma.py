@@ -39,6 +39,8 @@ from jaxdepth.piecewise._rational import TooManyPiecesError, enumerate_rational
 
 Loss = Literal["l1", "labels", "regions"]
 
+_TABLE = 2**31
+
 
 def min_disagreement(s_f: int, s_g: int) -> int:
     """Return the fewest regions of f on which a classifier of s_g intervals is wrong throughout.
@@ -133,7 +135,8 @@ def best_shallow(
 
     Raises:
         ValueError: an f that cannot be read so, tracers (this is a host method), an `interval`
-            beside pieces or a sample, a setting out of range.
+            beside pieces or a sample, a setting out of range, more regions and intervals than a
+            table of 2^31 bytes has room for.
 
     Example:
         >>> from jaxdepth.networks import Sawtooth
@@ -250,7 +253,11 @@ def _nearest(regions: _Regions, intervals: int) -> ShallowClassifier:
     common = math.lcm(*(weight.denominator for weight in regions.weights))
     whole = [int(weight * common) for weight in regions.weights]
     truth = (np.arange(number) + regions.first) % 2
-    labels, error = _dynamic_programme(whole, truth, min(intervals, number))
+    most = min(intervals, number)
+    if 2 * most * number > _TABLE:
+        cure = f"A table of twice their product has room for {_TABLE:,} bytes."
+        refuse("intervals", f"fewer, f having {number:,} label regions", intervals, cure)
+    labels, error = _dynamic_programme(whole, truth, most)
     cuts = np.flatnonzero(labels[1:] != labels[:-1])
     wrong = math.ceil(number * telgarsky16_disagreement_lower(number, intervals))
     return ShallowClassifier(
