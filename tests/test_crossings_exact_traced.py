@@ -43,6 +43,7 @@ def test_a_stack_is_counted_as_its_members_are(nets, truth):
     assert max(truth) > 2
 
 
+@pytest.mark.once
 def test_networks_of_different_width_and_depth_stack():
     def padded(width, depth, key):
         return MLP.padded((1, 6, 6, 1), width=width, depth=depth, dtype=jnp.float32, key=key)
@@ -69,6 +70,7 @@ def test_what_the_program_leaves_open_is_settled_one_by_one():
     assert answer.trusted.all()
 
 
+@pytest.mark.once
 def test_room_that_does_not_suffice_costs_time_and_no_kinks(nets, truth):
     few = member(nets, np.arange(6))
     answer = count(few, Exact(capacity=1), interval=INTERVAL, level=0.25)
@@ -150,6 +152,7 @@ def test_a_program_that_counts_exactly_can_be_differentiated(x64):
     assert (float(value), float(slope)) == (0.75, 3.0)
 
 
+@pytest.mark.once
 def test_subnormal_weights_are_not_lost():
     # XLA on a CPU widens 1e-40, a subnormal float32, to 0: the layers amount to the identity.
     tiny = AffineLayer(np.full((1, 1), 1e-40, np.float32), np.zeros(1, np.float32), np.float32(0))
