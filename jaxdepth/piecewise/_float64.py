@@ -13,6 +13,7 @@ from jaxdepth.piecewise._componentwise import activated, affine, between
 from jaxdepth.piecewise._model import (
     affine_exactly,
     apart,
+    extent,
     kink,
     kink_exactly,
     passed,
@@ -129,10 +130,10 @@ def _split(v: Vertices, max_pieces: int, dyadic: bool) -> Vertices:
     e_x = np.maximum(v.x_error[left], v.x_error[right])
     x, e_x = between(v.x[left], v.x[right], e_x, t, e_t)
     if dyadic:
-        table = np.column_stack([v.x, v.h])
+        lowest, most = extent(np, np.column_stack([v.x, v.h]))
         known = _certain(v.h_error) & (v.x_error == 0)
         exact = known[left] & known[right]
-        exact &= kink_exactly(np, table[left], table[right], h_l[own], h_r[own], t)
+        exact &= kink_exactly(np, lowest, most, left, right, h_l[own], h_r[own], t)
         e[exact], e_x[exact], e_t[exact] = 0, 0, 0
     # One kink a segment, as in a sawtooth, is in order as it is.
     alone = np.all(left[1:] > left[:-1])

@@ -29,18 +29,22 @@ SLACK = 1 + 32 * UNIT  # for the rounding of the few operations that compute a b
 _EXPONENTS = 900  # numbers of exactly known bits are looked for between 2^±900 only
 
 
+def extent(xp: Any, rows: Any) -> tuple[Any, Any]:
+    """Return the exponent of the lowest bit in each row, and its largest magnitude."""
+    return _least(xp, lowest_bit(xp, rows)), -_least(xp, -abs(rows))
+
+
 def affine_exactly(xp: Any, h: Any, weight: Any, bias: Any) -> Any:
     """Mark the sums Wh + b, h known exactly, that do not round, shape (vertices, units).
 
     Where h and W are multiples of 2^p and 2^r, and b of 2^(p+r), all partial sums are multiples of
     2^(p+r); none rounds if they stay within 2^(53+p+r).
     """
-    grid = xp.minimum(
-        _least(xp, lowest_bit(xp, h))[:, None] + _least(xp, lowest_bit(xp, weight))[None],
-        lowest_bit(xp, bias)[None],
-    )
-    most = -_least(xp, -abs(h))[:, None] * abs(weight).sum(axis=1)[None] + abs(bias)[None]
-    return _fits(xp, most * (1 + 2 * weight.shape[1] * UNIT), grid)
+    lowest, most = extent(xp, h)
+    steps = lowest[:, None] + _least(xp, lowest_bit(xp, weight))[None]
+    sums = most[:, None] * abs(weight).sum(axis=1)[None] + abs(bias)[None]
+    grid = xp.minimum(steps, lowest_bit(xp, bias)[None])
+    return _fits(xp, sums * (1 + 2 * weight.shape[1] * UNIT), grid)
 
 
 def undecided(values: Any, errors: Any) -> Any:
@@ -70,15 +74,17 @@ def kink(z_l: Any, z_r: Any, e: Any) -> tuple[Any, Any]:
     return z_l / span, (e / abs(span) + 4 * UNIT) * SLACK
 
 
-def kink_exactly(xp: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any) -> Any:
-    """Mark the kinks at which nothing rounds, between vertices (rows of all numbers) known exactly.
+def kink_exactly(
+    xp: Any, lowest: Any, most: Any, left: Any, right: Any, z_l: Any, z_r: Any, t: Any
+) -> Any:
+    """Mark the kinks at which nothing rounds, between vertices known exactly.
 
-    So it is where both rows are multiples of 2^p, and t̂ of 2^q with t̂(z_l − z_r) = z_l, while all
-    stays within 2^(53+p+q).
+    So it is where all numbers of the vertices `left` and `right`, of `extent` (lowest, most), are
+    multiples of 2^p, and t̂ of 2^q with t̂(z_l − z_r) = z_l, while all stays within 2^(53+p+q).
     """
-    grid = xp.minimum(*(_least(xp, lowest_bit(xp, rows)) for rows in (left, right)))
-    most = -_least(xp, -abs(left)) - _least(xp, -abs(right))
-    return (t * (z_l - z_r) == z_l) & _fits(xp, most, grid + lowest_bit(xp, t))
+    grid = xp.minimum(lowest[left], lowest[right])
+    sums = most[left] + most[right]
+    return (t * (z_l - z_r) == z_l) & _fits(xp, sums, grid + lowest_bit(xp, t))
 
 
 def apart(t: Any, e_t: Any) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdepth._misc import is_traced
 from jaxdepth.networks import AffineLayer
 from jaxdepth.piecewise._kinks import find_kinks, ranked
-from jaxdepth.piecewise._model import affine_exactly, kink, kink_exactly, passed
+from jaxdepth.piecewise._model import affine_exactly, extent, kink, kink_exactly, passed
 from jaxdepth.piecewise._normwise import (
     Map,
     each,
@@ -197,9 +197,9 @@ def _split(
     exact = None
     if dyadic:
         known = (v.h_error == 0) & (v.x_error == 0)
-        table = jnp.concatenate([v.x[:, None], v.h], axis=1)
+        lowest, greatest = extent(jnp, jnp.concatenate([v.x[:, None], v.h], axis=1))
         exact = known[left] & known[right]
-        exact &= kink_exactly(jnp, table[left], table[right], z_l, z_r, t)
+        exact &= kink_exactly(jnp, lowest, greatest, left, right, z_l, z_r, t)
         e_t, e_x, e_h = (jnp.where(exact, 0, bound) for bound in (e_t, e_x, e_h))
     rank, close = ranked(kinks, _still(t), e_t, v.jumps is None)
 
