@@ -12,6 +12,7 @@ import pytest
 from jaxdepth.crossings import CountResult, Exact, Rational, count
 from jaxdepth.crossings._exact_traced import _between_known
 from jaxdepth.networks import MLP, AffineLayer, Sawtooth
+from jaxdepth.piecewise import PiecesResult, pieces
 from jaxdepth.piecewise._stack import member
 
 INTERVAL = (-2.0, 2.0)
@@ -161,6 +162,70 @@ def test_subnormal_weights_are_not_lost():
     stack = jax.tree.map(lambda leaf: np.stack([leaf] * 2), [tiny, huge, last])
     assert count([tiny, huge, last], Rational()).value == 2
     assert count(stack, Exact()).value.tolist() == [2, 2]
+
+
+TINY = 2.0**-1030  # a subnormal float64, which XLA on a CPU takes for 0
+SUBNORMAL = [  # weight, bias and slope of two layers, start, level: 2 crossings each, but the last
+    ((1.0, 0.0, 0.0), (TINY, -(2.0**-1040), 1.0), 0.0, 0.0),
+    ((1.0, 0.0, 1.0), (0.25, -TINY, 1.0), 0.0, 0.0),
+    ((1.0, -0.5, 0.0), (1.0, 0.0, 1.0), 0.0, TINY),
+    ((1.0, 0.0, TINY), (2.0**500, 0.0, 1.0), -1.0, 0.0),
+    ((2.0**399, 0.0, 0.0), (2.0**-1023, -(2.0**-625), 1.0), 0.25, 0.0),
+    ((2.0**500, 0.0, 1.0), (1.0, 0.0, 1.0), TINY, 2.0**-541),
+]
+
+
+def test_subnormal_numbers_leave_the_count_open_within_a_program(x64):
+    run = jax.jit(lambda net, start, level: (
+        count(net, Exact(), interval=(start, 1.0), level=level), pieces(net, (start, 1.0))
+    ))  # fmt: skip
+    for *layers, start, level in SUBNORMAL:
+        net = [AffineLayer(*np.array([[[w]]]), *np.array([[b]]), np.array(s)) for w, b, s in layers]
+        truth = count(net, Rational(), interval=(start, 1.0), level=level).value
+        answer, found = run(net, start, level)
+        assert truth == 2 - (level == 2.0**-541)
+        assert not bool(answer.trusted)
+        assert int(answer.lower) <= truth <= int(answer.upper)
+        assert bool(found.result == PiecesResult.exact) == (level == TINY)  # of which none knows
+
+
+def test_what_lies_near_overflow_is_left_open_by_linear_layers_too(x64):
+    layers = [
+        AffineLayer(jnp.full((2, 1), 2.0**-40), jnp.array([2.0**505, -(2.0**505)]), 1.0),
+        AffineLayer(jnp.array([[1.0, -1.0]]), jnp.full(1, -(2.0**504)), 1.0),
+    ]
+    ends = (-(2.0**500), 2.0**890)
+    answer = jax.jit(lambda net: count(net, Exact(), interval=ends, level=0.0))(layers)
+    assert not bool(answer.trusted)
+
+
+def test_padding_of_a_traced_size_leaves_nothing_open(x64):
+    @jax.jit
+    @jax.vmap
+    def run(width, depth, key):
+        net = MLP.padded((1, 6, 6, 6, 1), width=width, depth=depth, key=key)
+        return count(net, Exact(), interval=INTERVAL, level=0.25)
+
+    widths, depths = jnp.array([6, 4, 5, 1, 3]), jnp.array([3, 3, 2, 2, 1])
+    keys = jax.random.split(jax.random.key(1), 5)
+    answer = run(widths, depths, keys)
+    assert answer.trusted.all()
+    for i in range(5):
+        net = MLP.padded((1, 6, 6, 6, 1), width=widths[i], depth=depths[i], key=keys[i])
+        assert int(answer.value[i]) == count(net, Rational(), interval=INTERVAL, level=0.25).value
+
+
+def test_integer_weights_are_counted_as_what_they_are(x64, untyped):
+    net = [
+        AffineLayer(np.array([[4], [-4]], np.int32), np.array([-1, 3], np.int32), 0.0),
+        AffineLayer(np.array([[1, 1]], np.int32), np.array([-3], np.int32), 1.0),
+    ]
+    assert int(jax.jit(lambda net: count(net, Exact(), level=0))(net).value) == 3
+    assert count(net, Exact(), level=0).value == count(net, Rational(), level=0).value == 3
+    # 2^53 + 1 is no float64: rounded down, the line would miss the level.
+    odd = [AffineLayer(np.array([[2**53 + 1]]), np.array([-(2**53)]), 1.0)]
+    assert count(odd, Exact(), level=0.5).value == count(odd, Rational(), level=0.5).value == 2
+    assert not bool(jax.jit(lambda net: count(net, Exact(), level=0.5))(odd).trusted)
 
 
 def test_64_bit_off_is_refused_with_the_cure(x32):

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdepth._misc import as_float64, is_traced
+from jaxdepth._misc import is_traced
 from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._listing import list_scalar
+from jaxdepth.piecewise._lossless import in_float64, lost
 from jaxdepth.piecewise._model import against, undecided
-from jaxdepth.piecewise._traced import Room, TracedVertices, enumerate_traced, flushed, rooms
+from jaxdepth.piecewise._traced import Room, TracedVertices, enumerate_traced, rooms
 
 # Networks of a batch that go through a CPU's caches together, and through an accelerator.
 _TOGETHER_ON_CPU, _TOGETHER = 4, 1024
@@ -49,18 +50,18 @@ def count_traced(
     # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
     traced, fixed = eqx.partition(fn, is_traced)
 
-    edges_flushed = flushed((start, end, level))
+    common_lost = lost((fixed, start, end, level))
 
-    def kernel(traced: Any, start: Array, end: Array, level: Array, lost: Array) -> CrossingCount:
-        layers = as_float64(listed(eqx.combine(traced, fixed), "fn"))
+    def kernel(traced: Any, start: Array, end: Array, level: Array, open_: Array) -> CrossingCount:
+        layers = in_float64(listed(eqx.combine(traced, fixed), "fn"))
         v = enumerate_traced(layers, start, end, space, dyadic=dyadic)
-        v = v._replace(ambiguous=v.ambiguous | lost | flushed(traced))
+        v = v._replace(ambiguous=v.ambiguous | open_ | lost(traced))
         return _answer(v, level, min(most, np.iinfo(np.int64).max))
 
     edges = [jnp.asarray(edge, jnp.float64) for edge in (start, end, level)]
     together = _TOGETHER_ON_CPU if jax.default_backend() == "cpu" else _TOGETHER
     with jax.default_matmul_precision("highest"):
-        return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)), edges_flushed)
+        return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)), common_lost)
 
 
 def _answer(v: TracedVertices, level: Float[Array, ""], most: int) -> CrossingCount:

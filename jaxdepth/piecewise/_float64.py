@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,8 +73,19 @@ def enumerate_float64(
 
 
 def _plain(layer: AffineLayer) -> tuple[np.ndarray, np.ndarray, float]:
-    W, b = np.asarray(layer.weight, np.float64), np.asarray(layer.bias, np.float64)
-    return W, b, float(layer.negative_slope)
+    return _widened(layer.weight), _widened(layer.bias), float(_widened(layer.negative_slope))
+
+
+def _widened(numbers: Any) -> np.ndarray:
+    stored = np.asarray(numbers)
+    wide = stored.astype(np.float64)
+    if (
+        stored.dtype != np.float64
+        and stored.dtype.itemsize >= 8
+        and np.any(wide.astype(stored.dtype) != stored)
+    ):
+        raise AmbiguousError  # integers, or floats, of too many bits
+    return wide
 
 
 def _enumerate(

@@ -54,19 +54,21 @@ def measure(W: Array, b: Array, scale: Array, sharp: bool) -> Map:
     units, terms = W.shape
     gamma = (terms + 4) * UNIT / (1 - (terms + 4) * UNIT)
     slack = SLACK + 4 * (terms + units) * UNIT
-    A = (jnp.abs(W) + 2.0**-1022) * scale[None]  # XLA may take subnormal numbers for 0
-    rows = jnp.sqrt((A * A).sum(axis=1)) * slack + _ROOT
-    ours = rows + jnp.abs(b)
+    A = jnp.abs(W) * scale[None]
+    # A unit of padding is 0 without error, whatever it is not connected to.
+    empty = (jnp.abs(W).sum(axis=1) == 0) & (b == 0)
+    rows = jnp.where(empty, 0, jnp.sqrt((A * A).sum(axis=1)) * slack + _ROOT)
+    ours = jnp.where(empty, 1, rows + jnp.abs(b))
     A = A / ours[:, None]
-    frobenius = jnp.sqrt(((rows / ours) ** 2).sum()) * slack
+    frobenius = jnp.sqrt(((rows / ours) ** 2).sum()) * slack + _ROOT
     others = jnp.sqrt(A.sum(axis=0).max() * A.sum(axis=1).max()) * slack + _ROOT
     norm = norm_of_sizes = jnp.minimum(frobenius, others)
     if sharp and min(units, terms) > 1:
         norm = jnp.minimum(norm, _spectral((W * scale[None] / ours[:, None]), 2))
     shift = jnp.sqrt(((b / ours) ** 2).sum()) * slack + _ROOT
-    offset = gamma * jnp.abs(b) * slack + TINY
-    rows = jnp.where(ours < _MOST, rows, jnp.nan)  # what comes near overflow is told by nothing
-    return Map(ours, gamma, rows, offset, norm, norm_of_sizes, shift)
+    offset = jnp.where(empty, 0, gamma * jnp.abs(b) * slack + TINY)
+    safe = jnp.where(jnp.all(ours < _MOST), 1.0, jnp.nan)  # near overflow nothing is told
+    return Map(ours, gamma, safe * rows, offset, safe * norm, safe * norm_of_sizes, shift)
 
 
 def _spectral(A: Float[Array, "m n"], times: int) -> Float[Array, ""]:
@@ -86,15 +88,18 @@ def _spectral(A: Float[Array, "m n"], times: int) -> Float[Array, ""]:
 
 def each(m: Map, e: Array, size: Array) -> Float[Array, "vertices units"]:
     """Bound |ẑ_i − z_i|; NaN where z may be near overflow."""
-    doubt = (e + m.gamma * size) * SLACK + _ROOT
-    doubt = jnp.where(size < _MOST, doubt, jnp.nan)
+    doubt = (e + m.gamma * _told(size)) * SLACK + _ROOT
     return (m.rows[None] * doubt[:, None] + m.offset[None]) * SLACK
 
 
 def together(m: Map, e: Array, size: Array) -> tuple[Array, Array]:
     """Bound ‖(ẑ − z)/s‖₂ at every vertex, and ‖ẑ/s‖₂ but for a little rounding."""
-    longest = m.norm_of_sizes * size + m.shift
+    longest = m.norm_of_sizes * _told(size) + m.shift
     return (m.norm * e + m.gamma * longest) * SLACK + _ROOT, longest
+
+
+def _told(size: Array) -> Array:
+    return jnp.where(size < _MOST, size, jnp.nan)
 
 
 def norms(rows: Float[Array, "vertices units"], scale: Array) -> Float[Array, " vertices"]:

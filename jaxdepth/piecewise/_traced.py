@@ -149,20 +149,6 @@ def _activated(v: TracedVertices, scale: Array, slope: Any, exact: Array | None)
     return v._replace(h=h, h_error=e, size=norms(_still(h), scale), jumps=jumps)
 
 
-def flushed(tree: Any) -> Bool[Array, ""]:
-    """Say whether a number of `tree` is subnormal in float32 or bfloat16: XLA may widen it to 0."""
-    found = jnp.zeros((), bool)
-    for leaf in jax.tree.leaves(tree):
-        if not is_traced(leaf) or leaf.dtype not in (jnp.float32, jnp.bfloat16):
-            continue
-        mantissa = jnp.finfo(leaf.dtype).nmant
-        word = jnp.uint32 if leaf.dtype == jnp.float32 else jnp.uint16
-        bits = jax.lax.bitcast_convert_type(leaf, word)
-        # Without its sign a subnormal is 1 … 2^mantissa − 1; 0 wraps to the largest.
-        found |= jnp.any((bits << 1) - 1 < 2 ** (mantissa + 1) - 1)
-    return found
-
-
 def _split(
     v: TracedVertices,
     e_z: Float[Array, "vertices units"],
