@@ -55,8 +55,8 @@ def _integers(rows: list[list[Any]]) -> np.ndarray:
 
 
 def _dyadic(array: Any) -> tuple[np.ndarray, int]:
-    """Write a float array as integers over one power of two, 2^shift."""
-    entries = np.asarray(array, np.float64)
+    """Write real numbers as integers over one power of two, 2^shift."""
+    entries = _unrounded(array)
     ratios = [value.as_integer_ratio() for value in entries.ravel().tolist()]
     shift = max((denominator.bit_length() - 1 for _, denominator in ratios), default=0)
     numerators = [n << (shift - d.bit_length() + 1) for n, d in ratios]
@@ -65,8 +65,15 @@ def _dyadic(array: Any) -> tuple[np.ndarray, int]:
     return whole.reshape(entries.shape), shift
 
 
+def _unrounded(array: Any) -> np.ndarray:
+    """Return numbers as float64, or as Python's where these are integers that it may not hold."""
+    stored = np.asarray(array)
+    wide = stored.dtype == object or (stored.dtype.kind in "iu" and stored.dtype.itemsize == 8)
+    return stored.astype(object if wide else np.float64)
+
+
 def _linear(points: np.ndarray, layer: AffineLayer) -> np.ndarray:
-    rows = np.concatenate([np.asarray(layer.bias)[:, None], np.asarray(layer.weight)], axis=1)
+    rows = np.concatenate([_unrounded(layer.bias)[:, None], _unrounded(layer.weight)], axis=1)
     whole, shift = _dyadic(rows)
     scale = 1 << shift
     coordinates = np.delete(points, 1, axis=1)  # (q, q·h): x plays no part in the layer
