@@ -51,7 +51,8 @@ def _layers_of_each(shapes: tuple[Any, ...], structure: Any) -> int:
 
     def dimensions(listing: Any) -> list[int]:
         try:
-            return [weight.ndim for weight in eqx.filter_eval_shape(listing, net)]
+            with jax.enable_x64(True):  # the weights of some are, whatever the caller's setting
+                return [weight.ndim for weight in eqx.filter_eval_shape(listing, net)]
         except (TypeError, ValueError, IndexError):
             return []  # told as one network, with the reason
 
