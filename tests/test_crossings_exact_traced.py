@@ -186,7 +186,7 @@ def test_subnormal_numbers_leave_the_count_open_within_a_program(x64):
         assert truth == 2 - (level == 2.0**-541)
         assert not bool(answer.trusted)
         assert int(answer.lower) <= truth <= int(answer.upper)
-        assert bool(found.result == PiecesResult.exact) == (level == TINY)  # of which none knows
+        assert bool(found.result == PiecesResult.exact) == (level == TINY)  # pieces have no level
 
 
 def test_what_lies_near_overflow_is_left_open_by_linear_layers_too(x64):

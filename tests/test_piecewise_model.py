@@ -59,7 +59,7 @@ def _traced(layers):
         AffineLayer(*arrays, slope) for arrays, slope in zip(layers, (0.0, 0.0, 1.0), strict=True)
     ]
     start, end = jnp.asarray(-2.0), jnp.asarray(3.0)
-    return enumerate_traced(known, start, end, rooms((5, 5, 1), (0.0, 0.0, 1.0), 15), dyadic=True)
+    return enumerate_traced(known, start, end, rooms(known, 15), dyadic=True)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -82,7 +82,7 @@ def test_the_bounds_of_a_deep_network_hold_within_a_compiled_program(x64):
     def run(arrays):
         known = [AffineLayer(*pair, slope) for pair, slope in zip(arrays, slopes, strict=True)]
         ends = jnp.asarray(-2.0), jnp.asarray(3.0)
-        return enumerate_traced(known, *ends, rooms([6] * 6 + [1], slopes, None), dyadic=False)
+        return enumerate_traced(known, *ends, rooms(known, None), dyadic=False)
 
     v = run([(a.weight.astype(float), a.bias.astype(float)) for a in layers])
     assert not bool(v.overflow | v.ambiguous)
@@ -132,6 +132,9 @@ def test_dyadic_arithmetic_is_known_to_be_exact():
     assert v.x.tolist() == [i / 4096 for i in range(4097)]
 
 
+REFEREED = {f"{number} branches, float32" for number in ("three", "five", "seven")}
+
+
 @pytest.mark.parametrize("name", [problem.name for problem in PROBLEMS])
 def test_a_bound_of_zero_is_the_truth(name):
     layers = next(problem.layers for problem in PROBLEMS if problem.name == name)
@@ -139,7 +142,9 @@ def test_a_bound_of_zero_is_the_truth(name):
     try:
         v = _enumerate(plain, np.array([0.0, 1.0]), 10**6, False, dyadic=True)
     except AmbiguousError:
-        return  # a case for the referee
+        assert name in REFEREED  # kinks that rounding of the stored weights brought close
+        return
+    assert name not in REFEREED
     assert_bounds_hold(layers, (0, 1), v.x, v.x_error, v.h[:, 0], v.h_error[:, 0])
 
 

@@ -20,7 +20,7 @@ from jaxdepth.piecewise._traced import Room
 # many threads as there are cores: XLA's own threads would share out loops too short to be worth it.
 _TILE_ON_CPU, _TILE = 64, 4096
 
-_compiled: set[Any] = set()  # the programs for which no thread has to wait for another's compiling
+_compiled: set[Any] = set()  # the programs that threads may run at once
 
 
 def count_stack(
@@ -43,7 +43,7 @@ def count_stack(
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(arrays))
     program = jax.tree.structure(arrays), shapes, jax.tree.structure(rest), room
     found = []
-    if program not in _compiled:  # or it was, and threads would only do the same work twice
+    if program not in _compiled:  # threads would each compile it
         found.append(one_tile(tiles[0]))
         _compiled.add(program)
     with ThreadPoolExecutor(os.cpu_count() if on_cpu else 1) as pool:

@@ -17,7 +17,7 @@ from jaxdepth.crossings._answer import CountResult, CrossingCount
 from jaxdepth.crossings._batching import one_by_one
 from jaxdepth.networks._affine import listed
 from jaxdepth.piecewise._listing import list_scalar
-from jaxdepth.piecewise._lossless import in_float64, lost
+from jaxdepth.piecewise._lossless import lost, widened
 from jaxdepth.piecewise._model import against, undecided
 from jaxdepth.piecewise._traced import Room, TracedVertices, enumerate_traced, rooms
 
@@ -40,12 +40,9 @@ def count_traced(
     numbers that are known exactly.
     """
     layers = list_scalar(fn, "fn")
-    widths = [layer.weight.shape[0] for layer in layers]
-    slopes = [
-        None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
-    ]
-    space = rooms(widths, slopes, room)
-    most = math.prod(width + 1 for width, new in zip(widths, space, strict=True) if new.kinks) + 1
+    space = rooms(layers, room)
+    bends = [layer for layer, new in zip(layers, space, strict=True) if new.kinks]
+    most = math.prod(layer.weight.shape[0] + 1 for layer in bends) + 1
 
     # Layers are listed, and cast to float64, one network at a time: a batch of them is large.
     traced, fixed = eqx.partition(fn, is_traced)
@@ -53,7 +50,7 @@ def count_traced(
     common_lost = lost((fixed, start, end, level))
 
     def kernel(traced: Any, start: Array, end: Array, level: Array, open_: Array) -> CrossingCount:
-        layers = in_float64(listed(eqx.combine(traced, fixed), "fn"))
+        layers = widened(listed(eqx.combine(traced, fixed), "fn"))
         v = enumerate_traced(layers, start, end, space, dyadic=dyadic)
         v = v._replace(ambiguous=v.ambiguous | open_ | lost(traced))
         return _answer(v, level, min(most, np.iinfo(np.int64).max))

@@ -92,7 +92,8 @@ def listed(net: Any, argument: str) -> tuple[AffineLayer, ...]:
 def layers_of(net: Any, argument: str) -> tuple[AffineLayer | Layer, ...]:
     """List the layers of the network that the caller knows as `argument`, whatever they are.
 
-    Its own are what it returns by the method `listing(argument)`, or by `affine_layers()`.
+    Its own are what it returns by the method `listing(argument)`, whose errors name `argument`, or
+    by `affine_layers()`.
     """
     if isinstance(net, (list, tuple)) and net and all(isinstance(i, AffineLayer) for i in net):
         return tuple(net)

@@ -22,7 +22,7 @@ _WORDS = {"float64": jnp.uint64, "float32": jnp.uint32, "bfloat16": jnp.uint16}
 _WHOLE = 2**53  # beyond, float64 does not hold every integer
 
 
-def in_float64(layers: Sequence[AffineLayer]) -> list[AffineLayer]:
+def widened(layers: Sequence[AffineLayer]) -> list[AffineLayer]:
     """Return the layers with all numbers in float64."""
 
     def cast(leaf: Any) -> Any:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxdepth.piecewise._model import SLACK, TINY, UNIT
 
-_MOST = 2.0**400
+_MOST = 2.0**400  # sizes and scales beyond may overflow when squared or multiplied
 _ROOT = 2.0**-480  # more than the root of any sum of squares that underflow
 
 
@@ -86,19 +86,22 @@ def _spectral(A: Float[Array, "m n"], times: int) -> Float[Array, ""]:
     return jnp.sqrt(_spectral(square.astype(float), times - 1) + lost) * (1 + 2.0**-50)
 
 
-def each(m: Map, e: Array, size: Array) -> Float[Array, "vertices units"]:
+def unit_errors(m: Map, e: Array, size: Array) -> Float[Array, "vertices units"]:
     """Bound |ẑ_i − z_i|; NaN where z may be near overflow."""
-    doubt = (e + m.gamma * _told(size)) * SLACK + _ROOT
+    doubt = (e + m.gamma * _in_range(size)) * SLACK + _ROOT
     return (m.rows[None] * doubt[:, None] + m.offset[None]) * SLACK
 
 
-def together(m: Map, e: Array, size: Array) -> tuple[Array, Array]:
-    """Bound ‖(ẑ − z)/s‖₂ at every vertex, and ‖ẑ/s‖₂ but for a little rounding."""
-    longest = m.norm_of_sizes * _told(size) + m.shift
+def vector_error(m: Map, e: Array, size: Array) -> tuple[Array, Array]:
+    """Bound ‖(ẑ − z)/s‖₂ at every vertex, and ‖ẑ/s‖₂ up to the rounding that the first counts.
+
+    The size only ever multiplies a few u: there the first, no less than γ of it, makes up for that.
+    """
+    longest = m.norm_of_sizes * _in_range(size) + m.shift
     return (m.norm * e + m.gamma * longest) * SLACK + _ROOT, longest
 
 
-def _told(size: Array) -> Array:
+def _in_range(size: Array) -> Array:
     return jnp.where(size < _MOST, size, jnp.nan)
 
 

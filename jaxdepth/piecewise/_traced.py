@@ -19,16 +19,17 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdepth._misc import is_traced
 from jaxdepth.networks import AffineLayer
+from jaxdepth.networks._affine import is_linear
 from jaxdepth.piecewise._kinks import find_kinks, ranked
 from jaxdepth.piecewise._model import affine_exactly, extent, kink, kink_exactly, passed
 from jaxdepth.piecewise._normwise import (
     Map,
-    each,
     error_activated,
     error_between,
     measure,
     norms,
-    together,
+    unit_errors,
+    vector_error,
 )
 
 _still = jax.lax.stop_gradient  # bounds have no gradients: √ has none at 0
@@ -68,22 +69,21 @@ class Room(NamedTuple):
     vertices: int
 
 
-def rooms(
-    widths: Sequence[int], slopes: Sequence[float | None], room: Sequence[Room] | int | None
-) -> tuple[Room, ...]:
+def rooms(layers: Sequence[AffineLayer], room: Sequence[Room] | int | None) -> tuple[Room, ...]:
     """Return the room of every layer: for all it can bring, up to `room`.
 
     A random network brings one kink a unit or fewer (Hanin & Rolnick 2019), one built from theory
     the most there are; None allows twice the units, and 64.
     """
+    widths = [layer.weight.shape[0] for layer in layers]
     if room is None or isinstance(room, int):
         limits = [Room(room or max(64, 2 * units), 2**31 - 1) for units in widths]
     else:
         limits = list(room)
     found: list[Room] = []
     vertices = 2
-    for units, slope, limit in zip(widths, slopes, limits, strict=True):
-        kinks = 0 if slope == 1 else min((vertices - 1) * units, limit.kinks)
+    for layer, units, limit in zip(layers, widths, limits, strict=True):
+        kinks = 0 if is_linear(layer) else min((vertices - 1) * units, limit.kinks)
         vertices = min(vertices + kinks, max(limit.vertices, 2))
         found.append(Room(kinks, vertices))
     return tuple(found)
@@ -128,8 +128,8 @@ def _through(
     v: TracedVertices, W: Array, b: Array, m: Map, dyadic: bool
 ) -> tuple[TracedVertices, Float[Array, "vertices units"]]:
     """Return the vertices with z = Wh + b, and bounds on every z."""
-    z, e_z = v.h @ W.T + b[None], each(m, v.h_error, v.size)
-    e, size = together(m, v.h_error, v.size)
+    z, e_z = v.h @ W.T + b[None], unit_errors(m, v.h_error, v.size)
+    e, size = vector_error(m, v.h_error, v.size)
     if dyadic:
         exactly = (v.h_error == 0)[:, None] & affine_exactly(jnp, v.h, W, b)
         e_z, e = jnp.where(exactly, 0, e_z), jnp.where(exactly.all(axis=1), 0, e)

@@ -7,21 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdepth._misc import is_traced
 from jaxdepth.piecewise._answer import Pieces, PiecesResult
 from jaxdepth.piecewise._listing import list_scalar
-from jaxdepth.piecewise._lossless import in_float64, lost
+from jaxdepth.piecewise._lossless import lost, widened
 from jaxdepth.piecewise._model import slopes_and_doubt
 from jaxdepth.piecewise._traced import TracedVertices, enumerate_traced, rooms
 
 
 def pieces_traced(net: Any, start: Any, end: Any, capacity: int | None) -> Pieces:
     """Enumerate one network of traced arrays; 64-bit is on."""
-    layers = in_float64(list_scalar(net, "net"))
-    slopes = [
-        None if is_traced(layer.negative_slope) else float(layer.negative_slope) for layer in layers
-    ]
-    room = rooms([layer.weight.shape[0] for layer in layers], slopes, capacity)
+    layers = widened(list_scalar(net, "net"))
+    room = rooms(layers, capacity)
     open_ = lost((net, start, end))
     ends = jnp.asarray(start, jnp.float64), jnp.asarray(end, jnp.float64)
     with jax.default_matmul_precision("highest"):
