@@ -9,8 +9,14 @@ from jaxdepth.radial._certify import (
     certify as certify,
 )
 from jaxdepth.radial._measure import Measure as Measure
+from jaxdepth.radial._pieces import (
+    Profile as Profile,
+    Shells as Shells,
+    SignCosine as SignCosine,
+)
 from jaxdepth.radial._targets import (
     AbstractTarget as AbstractTarget,
     Ball as Ball,
     Cosine as Cosine,
+    Regularity as Regularity,
 )

@@ -6,32 +6,16 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import betainc
 from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
-from jaxdepth.radial._hankel import (
-    Moments,
-    chebyshev_rule,
-    farthest,
-    interpolation_error,
-    moments,
-    panels_in_z,
-    rounded_up,
-    transform,
-    transform_error,
-)
+from jaxdepth.radial._masses import Sizes, choose_cutoff, choose_sizes, place
 from jaxdepth.radial._targets import AbstractTarget
+from jaxdepth.radial._tubes import Ladder, floors, ladder
 
-_NODES_U = 48  # Chebyshev nodes in a panel of u
-_PARTS = 256  # equal parts of a panel; on each, tubes are counted at their densest
-_PHASE_U = 38.0  # of e^{2iZu} that a panel resolves: N(1 − ln(N/a)) = −30, a = phase/4
-_DEFAULT_PANELS_U = 64
 _RESOLVED = 1e-6
-_SHARE_ERROR = 1e-10  # the model: `betainc` is within this of the truth, relatively
 
 
 class CertificateResult(eqx.Enumeration):
@@ -91,6 +75,15 @@ class Bounded(eqx.Module):
         self.panels_u = panels_u if panels_u is None else check_integer("panels_u", panels_u, 2)
         self.panels_z = panels_z if panels_z is None else check_integer("panels_z", panels_z, 1)
 
+    def settle(self, dim: int, target: Any, k: Any) -> tuple[Any, Sizes]:
+        """Choose the cutoff and the sizes for up to `k` directions."""
+        cutoff, regularity = self.cutoff, target.regularity.held()
+        if cutoff is None:
+            xp = jnp if is_traced(k) else np
+            log_k = xp.log(xp.max(xp.maximum(k, 1.0), initial=1.0))
+            cutoff = choose_cutoff(dim, regularity, log_k)
+        return cutoff, choose_sizes(regularity, cutoff, self.panels_u, self.panels_z)
+
 
 def certify(
     target: AbstractTarget,
@@ -140,8 +133,7 @@ def certify(
         proposition 13, whose argument this evaluates instead of estimating.
     """
     dim = check_integer("dim", dim, 1)
-    if not isinstance(target, AbstractTarget):
-        refuse("target", "a radial target such as `Ball` or `Cosine`", type(target).__name__)
+    check_target(target)
     if not is_traced(num_directions):
         num_directions = np.asarray(num_directions, np.float64)
         allowed = (num_directions == 0) | (num_directions >= 1)
@@ -150,124 +142,39 @@ def certify(
     method = Bounded() if method is None else method
     if not isinstance(method, Bounded):
         refuse("method", "a way to certify, such as `Bounded()`", method)
-    panels_u, panels_z = _panels(target, dim, num_directions, method)
-    kernel = eqx.Partial(_certify, dim, panels_u, panels_z)
-    return in_float64("certify", kernel, target, num_directions, method.cutoff)
+    cutoff, sizes = method.settle(dim, target, num_directions)
+    kernel = eqx.Partial(_certify, dim, sizes)
+    return in_float64("certify", kernel, target, num_directions, cutoff)
 
 
-def _panels(target: Any, dim: int, k: Any, method: Bounded) -> tuple[int, int]:
-    """Choose the numbers of panels from what is concrete."""
-    if is_traced(target, k, method.cutoff):
-        return method.panels_u or _DEFAULT_PANELS_U, method.panels_z or panels_in_z(target, None)
-    cutoff = method.cutoff
-    if cutoff is None:
-        most = np.max(k, initial=1.0)
-        cutoff = _cutoff(dim, np.asarray(target.radius), np.asarray(target.growth), most, np)
-    cutoff = float(np.max(cutoff))
-    phase = 2 * float(np.max(target.radius)) * cutoff * math.log(cutoff)
-    return (
-        method.panels_u or max(16, rounded_up(phase / _PHASE_U)),
-        method.panels_z or panels_in_z(target, cutoff),
-    )
-
-
-def _cutoff(dim: int, radius: Any, growth: Any, k: Any, xp: Any = jnp) -> Any:
-    """Choose U past g's own frequencies and where k tubes are a hundredth of the sphere.
-
-    q(u) ≈ u^{1−d}/(a·B(a, ½)) at a = (d−1)/2; and no further than radius·U = 800.
-    """
-    a = max(dim - 1, 1) / 2
-    log_beta = math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
-    sparse = xp.exp((xp.log(100 * xp.maximum(k, 1.0)) - math.log(a) - log_beta) / (2 * a))
-    return xp.maximum(growth + 3, xp.minimum(sparse, 800 / radius))
+def check_target(target: Any) -> None:
+    """Refuse what is no radial target."""
+    if not isinstance(target, AbstractTarget):
+        refuse("target", "a radial target such as `Ball` or `Cosine`", type(target).__name__)
 
 
 @eqx.filter_jit
-def _certify(
-    dim: int, panels_u: int, panels_z: int, target: AbstractTarget, k: Array, cutoff: Any
-) -> Certificate:
-    radius, growth = jax.lax.stop_gradient((target.radius, target.growth))
+def _certify(dim: int, sizes: Sizes, target: AbstractTarget, k: Array, cutoff: Any) -> Certificate:
     k = jnp.asarray(k).astype(jnp.float64)
     k = jnp.where(k == 0, 0.0, jnp.maximum(k, 1.0))  # a tracer hid it from the check
-    if cutoff is None:
-        cutoff = _cutoff(dim, radius, growth, jnp.max(k, initial=1.0))
-    edges = _edges(panels_u, jax.lax.stop_gradient(jnp.asarray(cutoff)))
-    loaded = moments(target, dim, panels_z)
-    norm, norm_error = loaded.norm_squared, loaded.norm_error
-    masses, mass_errors, left = _masses(target, loaded, dim, edges, panels_z)
+    rungs = ladder(dim, place(target, dim, sizes, cutoff))
+    return certificate(rungs, jnp.log(k), target.regularity.held().bound)
 
-    many, left = k.reshape(-1, 1), jnp.append(left, edges[-1])[None, :]
-    charge = jnp.where(left < 1, 1.0, jnp.minimum(1.0, many * _share(dim, left)))
-    beyond = charge[:, -1]
-    excess = charge[:, :-1] - beyond[:, None]
 
-    computed = (1 - beyond) * norm - excess @ masses
-    sums = (masses.size + 2) * 2.0**-52 * (norm + jnp.sum(jnp.abs(masses)))
-    slack = (1 - beyond) * norm_error + excess @ mass_errors + sums
-    slack = jax.lax.stop_gradient(jnp.where(jnp.isfinite(slack), slack, jnp.inf))
+def certificate(rungs: Ladder, log_k: Array, bound: Any) -> Certificate:
+    """Evaluate a certificate of any shape of ln k."""
+    computed, slack = floors(rungs, log_k)
+    slack = jnp.where(jnp.isfinite(slack), slack, jnp.inf)
     finite = jnp.isfinite(computed) & jnp.isfinite(slack)
     floor = jnp.where(finite, jnp.maximum(0.0, computed - jnp.where(finite, slack, 0.0)), 0.0)
-    trusted = jnp.all(finite) & (jnp.max(slack, initial=0.0) <= _RESOLVED)
+    worst = jnp.max(slack, initial=0.0)
+    trusted = jnp.all(finite) & (worst <= _RESOLVED * bound**2)
     return Certificate(
-        floor=floor.reshape(k.shape),
-        norm_squared=norm,
-        slack=slack.reshape(k.shape),
+        floor=floor,
+        norm_squared=rungs.norm[0],
+        slack=slack,
         trusted=trusted,
         result=CertificateResult.where(
             trusted, CertificateResult.bounded, CertificateResult.unresolved
         ),
     )
-
-
-def _edges(panels: int, cutoff: Array) -> Array:
-    """Break [0, U] evenly up to 1, where q has a square-root singularity, then by equal ratios."""
-    inner = max(1, panels // 8)
-    outer = jnp.exp(jnp.log(cutoff) * (np.arange(1, panels + 1) / panels))
-    return jnp.concatenate([np.arange(inner + 1) / inner, outer])
-
-
-def _share(dim: int, u: Array) -> Array:
-    """Bound from above the fraction of the sphere of radius u in one tube of radius 1."""
-    if dim == 1:
-        return jnp.ones_like(u)
-    outside = u > 1
-    x = jnp.where(outside, 1 / jnp.where(outside, u, 2.0) ** 2, 0.25)
-    half = jnp.asarray(0.5, u.dtype)
-    inflated = betainc((dim - 1) * half, half, x) * (1 + _SHARE_ERROR)
-    return jnp.where(outside, jnp.minimum(inflated, 1.0), 1.0)
-
-
-def _masses(
-    target: AbstractTarget, loaded: Moments, dim: int, edges: Array, panels_z: int
-) -> tuple[Array, Array, Array]:
-    """Integrate m over every part: masses, bounds on their errors, left ends; flat.
-
-    m is replaced by its interpolant on each panel. On an ellipse m is at most
-    d|u|·|K|², |K| ≤ e^{Z|Im u|} ∫ |g J_ν| b, b = 1 (integer orders), √(2z|u|/π), √(2/πz|u|) (d =
-    1), and by Cauchy–Schwarz with ∫ g²J_ν²/z = ‖g‖²/d ≤ 1/d,
-    d|K|² ≤ e^{2Z|Im u|}·{Z²/2, 2Z³|u|/3π, 2Z/π|u|}.
-    """
-    nodes, rule = chebyshev_rule(_NODES_U, _PARTS)
-    half = jnp.diff(edges) / 2
-    middle = edges[:-1] + half
-    u = middle[:, None] + half[:, None] * nodes[None, :]
-    k = jax.lax.map(lambda block: transform(loaded, dim, block), u)
-    held = jax.lax.stop_gradient(target)
-    error = jax.vmap(lambda block: transform_error(held, dim, panels_z, block))(u)
-
-    values = dim * u * k * k
-    value_errors = dim * u * (2 * jnp.abs(k) + error) * error + 8 * 2.0**-52 * values
-    radius, reach = held.radius, farthest(middle, half)
-    if dim % 2 == 0:
-        level = jnp.log(reach * radius**2 / 2)
-    elif dim == 1:
-        level = jnp.log(2 * radius / math.pi) + 0 * reach
-    else:
-        level = jnp.log(2 * radius**3 / (3 * math.pi)) + 2 * jnp.log(reach)
-    analytic = interpolation_error(half, 2 * radius, level, _NODES_U)
-
-    masses = half[:, None] * (values @ rule.T)
-    errors = half[:, None] * (value_errors @ np.abs(rule).T + 2 / _PARTS * analytic[:, None])
-    part = np.arange(_PARTS) / _PARTS
-    left = edges[:-1, None] + 2 * half[:, None] * part[None, :]
-    return masses.ravel(), errors.ravel(), left.ravel()

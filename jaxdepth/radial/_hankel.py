@@ -31,16 +31,26 @@ from jaxtyping import Array
 from jaxdepth._misc import is_traced, refuse
 from jaxdepth.radial._bessel import bessel_pair
 
-NODES_Z = 32  # Gauss–Legendre nodes in a panel of z
-# The phase of e^{iωz} that such a panel resolves to rounding: 2N(1 − ln(2N/a)) = −35, a = phase/4.
-_PHASE_Z = 54.0
-_DEFAULT_PANELS_Z = 32
+_NODES = (8, 12, 16, 24, 32)  # numbers of Gauss–Legendre nodes in a panel of z, to choose from
+_PHASE_HIDDEN = 1700.0  # of e^{iωz} over all of [0, radius], resolved where a tracer hides it
 _MOST_PANELS = 2**16
 _RHO = np.exp(np.linspace(0.05, 5.0, 80))  # ellipses tried; any one is a proof
 
 # The model: every computed J is within this of the truth at its rounded argument.
 BESSEL_ERROR = 2.0**-46
 _ULP = 2.0**-52
+
+
+class Rule(NamedTuple):
+    """A composite Gauss–Legendre rule in z, by its static sizes.
+
+    Attributes:
+        panels: equal panels of every piece of the target.
+        nodes: in a panel.
+    """
+
+    panels: int
+    nodes: int
 
 
 class Moments(NamedTuple):
@@ -59,15 +69,30 @@ class Moments(NamedTuple):
     norm_error: Array
 
 
-def panels_in_z(target: Any, highest: float | None) -> int:
-    """Choose how many panels resolve e^{i(1+s+u)z} on [0, radius] for u up to `highest` (static).
+def rule_in_z(regularity: Any, highest: Any) -> Rule:
+    """Choose a rule that resolves e^{i(1+s+u)z} on every piece, for u up to `highest` (static).
 
-    Where a tracer hides the target or u, a number that serves radius·(1 + s + u) up to about 1,700.
+    Where a tracer hides the target or u, one that serves radius·(1 + s + u) up to about 1,700 if
+    the pieces are alike.
     """
-    if highest is None or is_traced(target):
-        return _DEFAULT_PANELS_Z
-    phase = float(np.max(target.radius)) * (1 + float(np.max(target.growth)) + highest)
-    return rounded_up(phase / _PHASE_Z)
+    breaks = regularity.breaks
+    if highest is None or is_traced(regularity):
+        return _rule(_PHASE_HIDDEN / (breaks.shape[0] - 1))
+    rate = 1 + float(np.max(regularity.growth)) + float(highest)
+    return _rule(float(np.max(np.diff(breaks))) * rate)
+
+
+def _rule(phase: float) -> Rule:
+    """Choose the fewest nodes that resolve a phase to rounding."""
+    for nodes in _NODES:
+        if phase <= _resolved(nodes):
+            return Rule(1, nodes)
+    return Rule(rounded_up(phase / _resolved(_NODES[-1])), _NODES[-1])
+
+
+def _resolved(nodes: int) -> float:
+    """Solve 2N(1 − ln(2N/a)) = −35 for the phase 4a of e^{iωz} that N nodes resolve to e^{−35}."""
+    return 8 * nodes * math.exp(-1 - 35 / (2 * nodes))
 
 
 def rounded_up(number: float) -> int:
@@ -85,23 +110,31 @@ def rounded_up(number: float) -> int:
     )
 
 
-def moments(target: Any, dim: int, panels: int) -> Moments:
-    """Load a composite Gauss–Legendre rule on [0, radius] with g·J_ν, and integrate g²p by it."""
-    points, weights = np.polynomial.legendre.leggauss(NODES_Z)
-    share = ((points[None, :] + 1) / 2 + np.arange(panels)[:, None]) / panels
-    z = target.radius * share.ravel()
-    weight = target.radius * np.tile(weights / (2 * panels), panels)
-    g, (order, _) = target.inside(z), bessel_pair(dim / 2, z)
+def moments(target: Any, dim: int, rule: Rule) -> Moments:
+    """Load a composite Gauss–Legendre rule with g·J_ν, and integrate g²p by it."""
+    about = target.regularity.held()
+    breaks = jnp.asarray(target.regularity.breaks)
+    points, weights = np.polynomial.legendre.leggauss(rule.nodes)
+    share = ((points[None, :] + 1) / 2 + np.arange(rule.panels)[:, None]) / rule.panels
+    widths, pieces = jnp.diff(breaks), breaks.size - 1
+    z = breaks[:-1, None] + widths[:, None] * share.ravel()[None, :]
+    z = jnp.maximum(z.ravel(), 1e-150)  # where a piece at 0 has no width
+    weight = widths[:, None] * np.tile(weights / (2 * rule.panels), rule.panels)[None, :]
+    g = target.inside(z, np.repeat(np.arange(pieces), rule.panels * rule.nodes))
+    order, weight = bessel_pair(dim / 2, z)[0], weight.ravel()
     norm_squared = jnp.sum(weight * g * g * (dim * order * order / z))
 
-    radius, growth = target.radius, target.growth
+    radius = breaks[-1]
     # d·J_ν²/z is at most 2e^{2|Im z|} for integer ν and (2d/π)e^{2|Im z|} for half-integer ν.
     level = 2.0 if dim % 2 == 0 else 2 * dim / math.pi
-    quadrature = _gauss_error(radius, panels, 2 + 2 * growth, lambda _: math.log(level))
+    square = about._replace(growth=2 * about.growth, degree=2 * about.degree)
+    quadrature = _gauss_error(square, rule, 2.0, lambda _: math.log(level))
+    sizes = about.bound * ((z.size + 2 * breaks.size + 8 * radius) * about.bound)
     rounding = radius * (
-        5 * BESSEL_ERROR + level * (NODES_Z * panels + 8 * (1 + growth) * radius) * _ULP
+        5 * BESSEL_ERROR * about.bound**2
+        + level * (sizes + 8 * about.lipschitz * about.bound * radius) * _ULP
     )
-    return Moments(z, weight * g * order, norm_squared, quadrature + rounding)
+    return Moments(z, weight * g * order, norm_squared, about.bound**2 * quadrature + rounding)
 
 
 def transform(moments: Moments, dim: int, u: Array) -> Array:
@@ -109,14 +142,16 @@ def transform(moments: Moments, dim: int, u: Array) -> Array:
     return bessel_pair(dim / 2, u[:, None] * moments.z[None, :])[1] @ moments.load
 
 
-def transform_error(target: Any, dim: int, panels: int, u: Array) -> Array:
+def transform_error(regularity: Any, dim: int, rule: Rule, u: Array) -> Array:
     """Bound the error of `transform`: quadrature proven, rounding under the model `BESSEL_ERROR`.
 
-    The argument uz and the node z are rounded as well, and move the integrand by their size times
-    its derivative, at most 1 + s + u. That is for |J_{ν−1}| ≤ 1, d ≥ 2. In d = 1 every error is
-    relative to |J_{−½}(uz)| ≤ √(2/πuz), which integrates to √(8Z/πu).
+    The argument uz, the node z and the breaks are rounded as well. The first two move the integrand
+    by their size times its derivative, at most bound·(1 + u) and g's own; a break between pieces
+    moves it by twice the bound. That is for |J_{ν−1}| ≤ 1, d ≥ 2. In d = 1 every error is relative
+    to |J_{−½}(uz)| ≤ √(2/πuz), which integrates to √(8Z/πu).
     """
-    radius, growth = target.radius, target.growth
+    breaks, bound = regularity.breaks, regularity.bound
+    radius, nodes = breaks[-1], (breaks.shape[0] - 1) * rule.panels * rule.nodes
 
     def envelope(reach: Array) -> Array:
         if dim % 2 == 0:
@@ -125,9 +160,10 @@ def transform_error(target: Any, dim: int, panels: int, u: Array) -> Array:
             return math.log(2 / math.pi) - 0.5 * jnp.log(u)[:, None] + 0 * reach
         return jnp.log(2 / math.pi * reach) + 0.5 * jnp.log(u)[:, None]
 
-    quadrature = _gauss_error(radius, panels, (1 + growth + u)[:, None], envelope)
+    quadrature = bound * _gauss_error(regularity, rule, (1 + u)[:, None], envelope)
+    moved = bound * (nodes + 2 * breaks.shape[0] + 4 * radius * (1 + u))
     rounding = radius * (
-        2 * BESSEL_ERROR + (NODES_Z * panels + 4 * radius * (1 + growth + u)) * _ULP
+        2 * BESSEL_ERROR * bound + (moved + 4 * radius * regularity.lipschitz) * _ULP
     )
     if dim == 1:
         # √(2/πuz) times the integrand's own errors, the rule's sum of z^{−½} within 1% of 2√Z.
@@ -135,9 +171,9 @@ def transform_error(target: Any, dim: int, panels: int, u: Array) -> Array:
     return quadrature + rounding
 
 
-def spectral_density(target: Any, dim: int, u: Array, panels: int) -> Array:
+def spectral_density(target: Any, dim: int, u: Array, rule: Rule) -> Array:
     """Evaluate m(u) = d·u·K(u)², shape (n,); in blocks, so that memory stays bounded."""
-    loaded = moments(target, dim, panels)
+    loaded = moments(target, dim, rule)
     blocks = -(-u.shape[0] // 64)
     padded = jnp.concatenate([u, jnp.ones((64 * blocks - u.shape[0],), u.dtype)])
     # u·K² ~ u^{d−1} vanishes at 0, or is finite for d = 1: evaluate beside 0, never at it.
@@ -147,13 +183,19 @@ def spectral_density(target: Any, dim: int, u: Array, panels: int) -> Array:
 
 
 def _gauss_error(
-    radius: Array, panels: int, rate: Array, log_level: Callable[[Array], Array | float]
+    regularity: Any, rule: Rule, rate: Any, log_level: Callable[[Array], Array | float]
 ) -> Array:
-    """Bound the composite rule's error where |f| ≤ level·e^{rate·|Im z|}, by the best ellipse."""
-    width, rate = radius / panels, jnp.asarray(rate)
+    """Bound the rule's error on g·f, |g| ≤ 1 and |f| ≤ level·e^{rate·|Im z|}, by the best ellipse.
+
+    The widest panel has the greatest error for its width, so that radius/width such panels bound
+    them all.
+    """
+    radius, rate = regularity.breaks[-1], jnp.asarray(rate) + regularity.growth
+    width = jnp.max(jnp.diff(jnp.asarray(regularity.breaks))) / rule.panels
     rho = _RHO.reshape((1,) * max(rate.ndim - 1, 0) + _RHO.shape)
     height, reach = width / 4 * (rho - 1 / rho), radius + width / 4 * (rho + 1 / rho - 2)
-    logs = rate * height + log_level(reach) - 2 * NODES_Z * np.log(rho) - np.log1p(-(rho**-2.0))
+    logs = rate * height + log_level(reach) - np.log1p(-(rho**-2.0))
+    logs = logs + (regularity.degree - 2 * rule.nodes) * np.log(rho)
     return radius / 2 * (64 / 15) * jnp.exp(jnp.minimum(jnp.min(logs, axis=-1), 600.0))
 
 

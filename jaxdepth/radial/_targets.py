@@ -4,46 +4,75 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Real
+from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from jaxdepth._misc import check_finite, check_integer, in_float64, is_traced, refuse
 from jaxdepth.radial._bessel import check_points
-from jaxdepth.radial._hankel import panels_in_z, spectral_density
+from jaxdepth.radial._hankel import Rule, rule_in_z, spectral_density
 
 Scalar = Float[Array | np.ndarray | np.floating, ""]
 
 
+class Regularity(NamedTuple):
+    """What a certificate needs to know of a target g, which is entire on each of some pieces.
+
+    On the Bernstein ellipse of parameter ρ around a part of a piece, |g(z)| is at most
+    bound·ρ^degree·e^{growth·|Im z|}.
+
+    Attributes:
+        breaks: radii 0 = b_0 ≤ b_1 ≤ … ≤ b_m between which the pieces lie; g = 0 beyond b_m.
+        bound: of |g| on the real line.
+        growth: the s of e^{s|Im z|}.
+        degree: the power of ρ, a Python integer.
+        lipschitz: a Lipschitz constant of g within every piece.
+        frequency: how far in u it is worth to place g's mass; a guide, no bound.
+    """
+
+    breaks: Any
+    bound: Any = 1.0
+    growth: Any = 0.0
+    degree: int = 0
+    lipschitz: Any = 0.0
+    frequency: Any = 0.0
+
+    def held(self) -> Regularity:
+        """Return the same without derivatives: bounds are not differentiated."""
+        return jax.tree.map(
+            lambda leaf: jax.lax.stop_gradient(leaf) if is_traced(leaf) else leaf, self
+        )
+
+
 class AbstractTarget(eqx.Module):
-    """A radial function g with |g| ≤ 1 that vanishes beyond a radius and is entire in z up to it.
+    """A radial function g of compact support, piecewise entire in z.
 
     Called on a point x of R^d, it reads the dimension from its shape and evaluates the profile at
     z = 2πR_d‖x‖.
     """
 
-    radius: eqx.AbstractVar[Scalar]
-
     @property
     @abc.abstractmethod
-    def growth(self) -> Scalar:
-        """A number s with |g(z)| ≤ e^{s|Im z|} for the entire function that g is up to `radius`.
-
-        By Bernstein's inequality g is then s-Lipschitz there too.
-        """
+    def regularity(self) -> Regularity:
+        """The pieces and what bounds g on them."""
 
     @abc.abstractmethod
-    def inside(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """Evaluate the entire function that g is up to `radius`."""
+    def inside(
+        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        """Evaluate at z the entire function that g is on the given piece, counted from 0."""
 
     def profile(self, z: Real[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Evaluate g at scale-free radii z = 2πR_d‖x‖, in their dtype."""
+        """Evaluate g at scale-free radii z = 2πR_d‖x‖, in their dtype; from the left at a break."""
         z = jnp.asarray(z)
-        return jnp.where(z <= _as(self.radius, z), self.inside(z), jnp.zeros_like(z))
+        z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
+        breaks = like(self.regularity.breaks, z)
+        piece = jnp.clip(jnp.searchsorted(breaks, z) - 1, 0, breaks.size - 2)
+        return jnp.where(z <= breaks[-1], self.inside(z, piece), jnp.zeros_like(z))
 
     def spectrum(
         self, u: Real[ArrayLike, "*shape"], dim: int
@@ -68,9 +97,9 @@ class AbstractTarget(eqx.Module):
         """
         dim = check_integer("dim", dim, 1)
         check_points("u", u)
-        panels = panels_in_z(self, None if is_traced(u) else float(np.max(u, initial=0.0)))
+        rule = rule_in_z(self.regularity, None if is_traced(u) else np.max(u, initial=0.0))
         u = u if is_traced(u) else np.asarray(u, np.float64)
-        kernel = eqx.Partial(_spectrum, dim, panels)
+        kernel = eqx.Partial(_spectrum, dim, rule)
         return in_float64("spectrum", kernel, self, u)
 
     def __call__(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
@@ -106,17 +135,21 @@ class Cosine(AbstractTarget):
     radius: Scalar
 
     def __init__(self, frequency: Any, radius: Any) -> None:
-        self.frequency = _parameter("frequency", frequency, positive=False)
-        self.radius = _parameter("radius", radius)
+        self.frequency = parameter("frequency", frequency, positive=False)
+        self.radius = parameter("radius", radius)
 
     @property
-    def growth(self) -> Scalar:
-        """|cos(sz)| ≤ e^{s|Im z|}."""
-        return self.frequency
+    def regularity(self) -> Regularity:
+        """One piece, on which |cos(sz)| ≤ e^{s|Im z|} and |s sin(sz)| ≤ s."""
+        s = self.frequency
+        return Regularity(stacked(0.0, self.radius), growth=s, lipschitz=s, frequency=s)
 
-    def inside(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def inside(
+        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
+    ) -> Float[Array, "*shape"]:
         """Evaluate cos(frequency·z)."""
-        return jnp.cos(_as(self.frequency, z) * z)
+        del piece
+        return jnp.cos(like(self.frequency, z) * z)
 
 
 class Ball(AbstractTarget):
@@ -137,19 +170,22 @@ class Ball(AbstractTarget):
     radius: Scalar
 
     def __init__(self, radius: Any) -> None:
-        self.radius = _parameter("radius", radius)
+        self.radius = parameter("radius", radius)
 
     @property
-    def growth(self) -> Scalar:
-        """A constant does not grow."""
-        return 0 * self.radius
+    def regularity(self) -> Regularity:
+        """One constant piece."""
+        return Regularity(stacked(0.0, self.radius))
 
-    def inside(self, z: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    def inside(
+        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
+    ) -> Float[Array, "*shape"]:
         """Evaluate the constant 1."""
+        del piece
         return jnp.ones_like(z)
 
 
-def _parameter(argument: str, value: Any, positive: bool = True) -> Any:
+def parameter(argument: str, value: Any, positive: bool = True) -> Any:
     """Keep JAX arrays as they are and hold Python's numbers in full precision."""
     if is_traced(value):
         return value
@@ -164,10 +200,19 @@ def _parameter(argument: str, value: Any, positive: bool = True) -> Any:
     return array
 
 
-def _as(parameter: Any, z: Array) -> Array:
+def like(parameter: Any, z: Array) -> Array:
+    """Return a parameter in the dtype of the points."""
     return jnp.asarray(parameter).astype(z.dtype)
 
 
+def stacked(*numbers: Any) -> Any:
+    """Put scalars, or axes of numbers, one after the other: on the host where all are concrete."""
+    if is_traced(numbers):
+        dtype = next(leaf.dtype for leaf in numbers if is_traced(leaf))
+        return jnp.concatenate([jnp.atleast_1d(jnp.asarray(leaf, dtype)) for leaf in numbers])
+    return np.concatenate([np.atleast_1d(np.asarray(leaf, np.float64)) for leaf in numbers])
+
+
 @eqx.filter_jit
-def _spectrum(dim: int, panels: int, target: AbstractTarget, u: Any) -> Array:
-    return spectral_density(target, dim, jnp.ravel(u), panels).reshape(jnp.shape(u))
+def _spectrum(dim: int, rule: Rule, target: AbstractTarget, u: Any) -> Array:
+    return spectral_density(target, dim, jnp.ravel(u), rule).reshape(jnp.shape(u))

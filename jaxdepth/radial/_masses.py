@@ -1,0 +1,134 @@
+"""Where a target's mass lies: ∫ m over many parts of the frequency axis, with error bounds."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxdepth._misc import is_traced
+from jaxdepth.radial._hankel import (
+    Moments,
+    Rule,
+    chebyshev_rule,
+    farthest,
+    interpolation_error,
+    moments,
+    rounded_up,
+    rule_in_z,
+    transform,
+    transform_error,
+)
+
+NODES_U = 48  # Chebyshev nodes in a panel of u
+PARTS = 256  # equal parts of a panel; on each, tubes are counted at their densest
+_PHASE_U = 38.0  # of e^{2iZu} that a panel resolves: N(1 − ln(N/a)) = −30, a = phase/4
+_HIDDEN_PANELS = 64
+_FARTHEST_PHASE = 800.0  # of radius·U, which the cost is proportional to
+
+
+class Sizes(NamedTuple):
+    """The static sizes of a certificate: panels in u, and the rule in z."""
+
+    panels_u: int
+    rule: Rule
+
+
+class Masses(NamedTuple):
+    """g's mass on parts [left_j, left_{j+1}) of the frequency axis.
+
+    Attributes:
+        mass: shape (panels, PARTS).
+        error: bounds on their errors.
+        left: the parts' left ends, shape (panels, PARTS).
+        end: the last part's right end, U.
+        norm_squared: ‖g‖².
+        norm_error: a bound on its error.
+    """
+
+    mass: Array
+    error: Array
+    left: Array
+    end: Array
+    norm_squared: Array
+    norm_error: Array
+
+
+def choose_sizes(regularity: Any, cutoff: Any, panels_u: int | None, panels_z: int | None) -> Sizes:
+    """Choose what is not given from a concrete target and cutoff, or for hidden ones."""
+    if is_traced(regularity, cutoff):
+        rule, default = rule_in_z(regularity, None), _HIDDEN_PANELS
+    else:
+        highest = float(np.max(cutoff))
+        rule = rule_in_z(regularity, highest)
+        phase = 2 * float(np.max(regularity.breaks)) * highest * math.log(highest)
+        default = max(16, rounded_up(phase / _PHASE_U))
+    return Sizes(panels_u or default, Rule(panels_z, 32) if panels_z else rule)
+
+
+def choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
+    """Choose U past g's own frequencies and where k tubes are a hundredth of the sphere.
+
+    q(u) ≈ u^{1−d}/(a·B(a, ½)) at a = (d−1)/2; and no further than radius·U = 800.
+    """
+    xp = jnp if is_traced(regularity, log_k) else np
+    a = max(dim - 1, 1) / 2
+    log_beta = math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
+    sparse = (math.log(100) + xp.maximum(log_k, 0.0) - math.log(a) - log_beta) / (2 * a)
+    farthest = _FARTHEST_PHASE / regularity.breaks[-1]
+    # In the exponent first: in few dimensions k tubes are sparse nowhere near.
+    return xp.maximum(regularity.frequency + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
+
+
+def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:
+    """Integrate m over every part of [0, cutoff]."""
+    edges = jax.lax.stop_gradient(_edges(sizes.panels_u, jnp.asarray(cutoff)))
+    loaded = moments(target, dim, sizes.rule)
+    mass, error, left = _masses(target, loaded, dim, edges, sizes.rule)
+    return Masses(mass, error, left, edges[-1], loaded.norm_squared, loaded.norm_error)
+
+
+def _edges(panels: int, cutoff: Array) -> Array:
+    """Break [0, U] evenly up to 1, where q has a square-root singularity, then by equal ratios."""
+    inner = max(1, panels // 8)
+    outer = jnp.exp(jnp.log(cutoff) * (np.arange(1, panels + 1) / panels))
+    return jnp.concatenate([np.arange(inner + 1) / inner, outer])
+
+
+def _masses(
+    target: Any, loaded: Moments, dim: int, edges: Array, rule: Rule
+) -> tuple[Array, Array, Array]:
+    """Integrate m over every part: masses, bounds on their errors, left ends.
+
+    m is replaced by its interpolant on each panel. On an ellipse m is at most
+    d|u|·|K|², |K| ≤ e^{Z|Im u|} ∫ |g J_ν| b, b = 1 (integer orders), √(2z|u|/π), √(2/πz|u|) (d =
+    1), and by Cauchy–Schwarz with ∫ g²J_ν²/z = ‖g‖²/d ≤ B²/d, B the bound of g,
+    d|K|² ≤ B²e^{2Z|Im u|}·{Z²/2, 2Z³|u|/3π, 2Z/π|u|}.
+    """
+    nodes, to_parts = chebyshev_rule(NODES_U, PARTS)
+    half = jnp.diff(edges) / 2
+    middle = edges[:-1] + half
+    u = middle[:, None] + half[:, None] * nodes[None, :]
+    k = jax.lax.map(lambda block: transform(loaded, dim, block), u)
+    about = target.regularity.held()
+    error = jax.vmap(lambda block: transform_error(about, dim, rule, block))(u)
+
+    values = dim * u * k * k
+    value_errors = dim * u * (2 * jnp.abs(k) + error) * error + 8 * 2.0**-52 * values
+    radius, reach = about.breaks[-1], farthest(middle, half)
+    if dim % 2 == 0:
+        level = jnp.log(reach * radius**2 / 2)
+    elif dim == 1:
+        level = jnp.log(2 * radius / math.pi) + 0 * reach
+    else:
+        level = jnp.log(2 * radius**3 / (3 * math.pi)) + 2 * jnp.log(reach)
+    analytic = about.bound**2 * interpolation_error(half, 2 * radius, level, NODES_U)
+
+    mass = half[:, None] * (values @ to_parts.T)
+    errors = half[:, None] * (value_errors @ np.abs(to_parts).T + 2 / PARTS * analytic[:, None])
+    left = edges[:-1, None] + 2 * half[:, None] * (np.arange(PARTS) / PARTS)[None, :]
+    return mass, errors, left
