@@ -2,12 +2,14 @@
 
 from jaxdepth.radial._approximate import Approximation as Approximation, approximate as approximate
 from jaxdepth.radial._bessel import bessel_pair as bessel_pair
-from jaxdepth.radial._certify import (
-    Bounded as Bounded,
+from jaxdepth.radial._bounded import Bounded as Bounded
+from jaxdepth.radial._certificate import (
+    AbstractMethod as AbstractMethod,
     Certificate as Certificate,
     CertificateResult as CertificateResult,
-    certify as certify,
+    MinDirections as MinDirections,
 )
+from jaxdepth.radial._certify import certify as certify, min_directions as min_directions
 from jaxdepth.radial._measure import Measure as Measure
 from jaxdepth.radial._pieces import (
     Profile as Profile,

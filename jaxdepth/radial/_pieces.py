@@ -173,7 +173,7 @@ class Shells(AbstractTarget):
         xp = jnp if is_traced(self.edges, self.values) else np
         extent = self.edges[-1] - self.edges[0]
         return Regularity(
-            stacked(0.0, self.edges),
+            self.edges,
             bound=xp.max(xp.abs(self.values)),
             frequency=math.pi * self.values.shape[0] / extent,
         )
@@ -181,8 +181,8 @@ class Shells(AbstractTarget):
     def inside(
         self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
     ) -> Float[Array, "*shape"]:
-        """Evaluate the shell's value, 0 within the first."""
-        return like(stacked(0.0, self.values), z)[piece]
+        """Evaluate the shell's value."""
+        return like(self.values, z)[piece]
 
 
 class Profile(AbstractTarget):

@@ -26,7 +26,7 @@ class Regularity(NamedTuple):
     bound·ρ^degree·e^{growth·|Im z|}.
 
     Attributes:
-        breaks: radii 0 = b_0 ≤ b_1 ≤ … ≤ b_m between which the pieces lie; g = 0 beyond b_m.
+        breaks: radii 0 ≤ b_0 ≤ b_1 ≤ … ≤ b_m between which the pieces lie; g = 0 outside.
         bound: of |g| on the real line.
         growth: the s of e^{s|Im z|}.
         degree: the power of ρ, a Python integer.
@@ -72,7 +72,8 @@ class AbstractTarget(eqx.Module):
         z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
         breaks = like(self.regularity.breaks, z)
         piece = jnp.clip(jnp.searchsorted(breaks, z) - 1, 0, breaks.size - 2)
-        return jnp.where(z <= breaks[-1], self.inside(z, piece), jnp.zeros_like(z))
+        within = (z >= breaks[0]) & (z <= breaks[-1])
+        return jnp.where(within, self.inside(z, piece), jnp.zeros_like(z))
 
     def spectrum(
         self, u: Real[ArrayLike, "*shape"], dim: int

@@ -1,0 +1,71 @@
+"""What a certificate says, and what a way to certify must offer."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxdepth.radial._targets import AbstractTarget
+
+RESOLVED = 1e-6  # slack, relative to sup|g|², up to which a floor counts as sharp
+
+
+class CertificateResult(eqx.Enumeration):
+    """How a floor was proven."""
+
+    bounded: Any = "quadrature errors are proven, rounding errors bounded under a stated model"
+    certified: Any = "proven: all errors, those of rounding included, by ball arithmetic"
+    unresolved: Any = (
+        "the floor holds but is weak: the quadrature is too coarse, raise the method's panels"
+    )
+
+
+class Certificate(eqx.Module):
+    """A lower bound on the error of every 2-layer network.
+
+    Attributes:
+        floor: E_μ(f − g)² ≥ floor, for every 2-layer f with that many directions; at least 0.
+        norm_squared: ‖g‖²_{L2(μ)}, the error of f = 0.
+        slack: what was subtracted from the computed floor for quadrature and rounding.
+        trusted: whether every slack is below 1e-6 of sup|g|². (A floor holds in any case.)
+        result: a `CertificateResult`.
+    """
+
+    floor: Float[Array | np.ndarray | np.generic, "*shape"]
+    norm_squared: Float[Array | np.ndarray | np.generic, ""]
+    slack: Float[Array | np.ndarray | np.generic, "*shape"]
+    trusted: Bool[Array | np.ndarray | np.generic, ""] | bool
+    result: Any
+
+
+class MinDirections(eqx.Module):
+    """A lower bound on the directions of every 2-layer network with a given error.
+
+    Attributes:
+        value: the least number that the certificate does not exclude, as a float; infinite beyond
+            1e308.
+        log10: its logarithm, −∞ where `value` is 0.
+        trusted: whether the slacks there are below 1e-6 of sup|g|². (The bound holds in any case.)
+        result: a `CertificateResult`.
+    """
+
+    value: Float[Array | np.ndarray | np.generic, "*shape"]
+    log10: Float[Array | np.ndarray | np.generic, "*shape"]
+    trusted: Bool[Array | np.ndarray | np.generic, ""] | bool
+    result: Any
+
+
+class AbstractMethod(eqx.Module):
+    """A way to certify. Targets, dimensions and numbers reach it checked."""
+
+    @abc.abstractmethod
+    def certify(self, target: AbstractTarget, dim: int, num_directions: Any) -> Certificate:
+        """Bound the error of networks with `num_directions`, of any shape, each 0 or at least 1."""
+
+    @abc.abstractmethod
+    def min_directions(self, target: AbstractTarget, dim: int, error: Any) -> MinDirections:
+        """Bound the directions of networks with `error`, of any shape, each positive."""
