@@ -20,5 +20,5 @@ from jaxdepth.radial._targets import (
     AbstractTarget as AbstractTarget,
     Ball as Ball,
     Cosine as Cosine,
-    Regularity as Regularity,
+    Segments as Segments,
 )

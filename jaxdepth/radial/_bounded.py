@@ -73,7 +73,7 @@ class Bounded(AbstractMethod):
 
     def settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
         """Choose the cutoff and the sizes for about e^log_k directions."""
-        regularity, cutoff = target.regularity.held(), self.cutoff
+        regularity, cutoff = target.regularity, self.cutoff
         cutoff = choose_cutoff(dim, regularity, log_k) if cutoff is None else cutoff
         return cutoff, choose_sizes(regularity, cutoff, self.panels_u, self.panels_z)
 
@@ -86,7 +86,7 @@ def _certify(dim: int, sizes: Sizes, target: AbstractTarget, k: Array, cutoff: A
     computed, slack = floors(rungs, jnp.log(k))
     finite = jnp.isfinite(computed) & jnp.isfinite(slack)
     slack = jnp.where(finite, slack, jnp.inf)
-    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.held().bound ** 2
+    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.bound**2
     return Certificate(
         floor=_floor(computed, slack),
         norm_squared=rungs.norm[0],
@@ -118,7 +118,7 @@ def _min_directions(
     value = jnp.where(jnp.isnan(log_k), 0.0, count)
     log_value = jnp.where(log_k < 40, jnp.log(value), jnp.where(value > 0, log_k, -jnp.inf))
     slack = floors(held, jnp.where(jnp.isnan(log_k), 0.0, log_k))[1]
-    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.held().bound ** 2
+    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.bound**2
     return MinDirections(
         value=value,
         log10=(log_value + _moved(rungs, error, log_k)) / math.log(10),

@@ -112,8 +112,7 @@ def rounded_up(number: float) -> int:
 
 def moments(target: Any, dim: int, rule: Rule) -> Moments:
     """Load a composite Gauss–Legendre rule with g·J_ν, and integrate g²p by it."""
-    about = target.regularity.held()
-    breaks = jnp.asarray(target.regularity.breaks)
+    about, breaks = target.regularity, jnp.asarray(target.segments.breaks)
     points, weights = np.polynomial.legendre.leggauss(rule.nodes)
     share = ((points[None, :] + 1) / 2 + np.arange(rule.panels)[:, None]) / rule.panels
     widths, pieces = jnp.diff(breaks), breaks.size - 1
@@ -127,8 +126,7 @@ def moments(target: Any, dim: int, rule: Rule) -> Moments:
     radius = breaks[-1]
     # d·J_ν²/z is at most 2e^{2|Im z|} for integer ν and (2d/π)e^{2|Im z|} for half-integer ν.
     level = 2.0 if dim % 2 == 0 else 2 * dim / math.pi
-    square = about._replace(growth=2 * about.growth, degree=2 * about.degree)
-    quadrature = _gauss_error(square, rule, 2.0, lambda _: math.log(level))
+    quadrature = _gauss_error(about, rule, 2.0, lambda _: math.log(level), power=2)
     sizes = about.bound * ((z.size + 2 * breaks.size + 8 * radius) * about.bound)
     rounding = radius * (
         5 * BESSEL_ERROR * about.bound**2
@@ -183,19 +181,23 @@ def spectral_density(target: Any, dim: int, u: Array, rule: Rule) -> Array:
 
 
 def _gauss_error(
-    regularity: Any, rule: Rule, rate: Any, log_level: Callable[[Array], Array | float]
+    regularity: Any,
+    rule: Rule,
+    rate: Any,
+    log_level: Callable[[Array], Array | float],
+    power: int = 1,
 ) -> Array:
-    """Bound the rule's error on g·f, |g| ≤ 1 and |f| ≤ level·e^{rate·|Im z|}, by the best ellipse.
+    """Bound the error on (g/bound)^power·f, |f| ≤ level·e^{rate·|Im z|}, by the best ellipse.
 
     The widest panel has the greatest error for its width, so that radius/width such panels bound
     them all.
     """
-    radius, rate = regularity.breaks[-1], jnp.asarray(rate) + regularity.growth
+    radius, rate = regularity.breaks[-1], jnp.asarray(rate) + power * regularity.growth
     width = jnp.max(jnp.diff(jnp.asarray(regularity.breaks))) / rule.panels
     rho = _RHO.reshape((1,) * max(rate.ndim - 1, 0) + _RHO.shape)
     height, reach = width / 4 * (rho - 1 / rho), radius + width / 4 * (rho + 1 / rho - 2)
     logs = rate * height + log_level(reach) - np.log1p(-(rho**-2.0))
-    logs = logs + (regularity.degree - 2 * rule.nodes) * np.log(rho)
+    logs = logs + (power - 2 * rule.nodes) * np.log(rho)
     return radius / 2 * (64 / 15) * jnp.exp(jnp.minimum(jnp.min(logs, axis=-1), 600.0))
 
 

@@ -81,7 +81,7 @@ def choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
     sparse = (math.log(100) + xp.maximum(log_k, 0.0) - math.log(a) - log_beta) / (2 * a)
     farthest = _FARTHEST_PHASE / regularity.breaks[-1]
     # In the exponent first: in few dimensions k tubes are sparse nowhere near.
-    return xp.maximum(regularity.frequency + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
+    return xp.maximum(regularity.reach + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
 
 
 def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:
@@ -114,7 +114,7 @@ def _masses(
     middle = edges[:-1] + half
     u = middle[:, None] + half[:, None] * nodes[None, :]
     k = jax.lax.map(lambda block: transform(loaded, dim, block), u)
-    about = target.regularity.held()
+    about = target.regularity
     error = jax.vmap(lambda block: transform_error(about, dim, rule, block))(u)
 
     values = dim * u * k * k

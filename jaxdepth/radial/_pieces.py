@@ -10,16 +10,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from jaxdepth._misc import check_finite, check_integer, check_key, in_float64, is_traced, refuse
 from jaxdepth.radial._bessel import bessel_pair
 from jaxdepth.radial._measure import Measure
 from jaxdepth.radial._targets import (
     AbstractTarget,
-    Regularity,
     Scalar,
-    like,
+    Segments,
     parameter,
     stacked,
 )
@@ -73,19 +72,20 @@ class SignCosine(AbstractTarget):
         self.pieces = check_integer("pieces", pieces or math.floor(needed) + 1, math.ceil(needed))
 
     @property
-    def regularity(self) -> Regularity:
-        """Constant between the zeros (j − ½)π/frequency."""
+    def segments(self) -> Segments:
+        """±1 between the zeros (j − ½)π/frequency."""
         xp = jnp if is_traced(self.frequency, self.radius) else np
         half_waves = (np.arange(1, self.pieces + 1) - 0.5) * math.pi
         zeros = xp.minimum(half_waves / xp.maximum(self.frequency, 1e-300), self.radius)
         last = xp.where(zeros[-1] == self.radius, self.radius, math.nan)
-        return Regularity(stacked(0.0, zeros[:-1], last), frequency=3 * self.frequency)
-
-    def inside(
-        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """Evaluate (−1)^piece."""
-        return like(1 - 2 * (jnp.asarray(piece) % 2), z)
+        signs = 1.0 - 2.0 * (np.arange(self.pieces) % 2)
+        return Segments(
+            stacked(0.0, zeros[:-1], last),
+            signs,
+            signs,
+            reach=3 * self.frequency,  # the second of its waves
+            break_error=2.0**-50,
+        )
 
 
 class Shells(AbstractTarget):
@@ -168,21 +168,10 @@ class Shells(AbstractTarget):
         return self.edges[-1]
 
     @property
-    def regularity(self) -> Regularity:
+    def segments(self) -> Segments:
         """Constant between the edges."""
-        xp = jnp if is_traced(self.edges, self.values) else np
-        extent = self.edges[-1] - self.edges[0]
-        return Regularity(
-            self.edges,
-            bound=xp.max(xp.abs(self.values)),
-            frequency=math.pi * self.values.shape[0] / extent,
-        )
-
-    def inside(
-        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """Evaluate the shell's value."""
-        return like(self.values, z)[piece]
+        reach = math.pi * self.values.shape[0] / (self.edges[-1] - self.edges[0])
+        return Segments(self.edges, self.values, self.values, reach=reach)
 
 
 class Profile(AbstractTarget):
@@ -219,30 +208,20 @@ class Profile(AbstractTarget):
         return self.knots[-1]
 
     @property
-    def regularity(self) -> Regularity:
-        """Linear between the knots: on an ellipse a line is at most ρ times its bound on the part.
+    def segments(self) -> Segments:
+        """Lines between the knots, and the first value up to the first of them.
 
-        (For |p| ≤ M on [−1, 1] and p of degree n, |p| ≤ Mρ^n on the ellipse: Bernstein.)
+        The reach is the root mean square frequency, (∫ g'²/∫ g²)^½.
         """
         xp = jnp if is_traced(self.knots, self.values) else np
         rises, runs = xp.diff(self.values), xp.diff(self.knots)
         energy = xp.sum((self.values[1:] ** 2 + self.values[:-1] ** 2) * runs) / 2
-        rms = xp.sqrt(xp.sum(rises**2 / runs) / xp.maximum(energy, 1e-30))
-        return Regularity(
+        return Segments(
             stacked(0.0, self.knots),
-            bound=xp.max(xp.abs(self.values)),
-            degree=1,
-            lipschitz=xp.max(xp.abs(rises / runs)),
-            frequency=rms,
+            stacked(self.values[0], self.values[:-1]),
+            self.values,
+            reach=xp.sqrt(xp.sum(rises**2 / runs) / xp.maximum(energy, 1e-30)),
         )
-
-    def inside(
-        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """Evaluate the line through the two knots, the first value before the first knot."""
-        knots, values = like(self.knots, z), like(self.values, z)
-        slopes = jnp.diff(values, prepend=values[:1]) / jnp.diff(knots, prepend=knots[:1] - 1)
-        return values[piece] + slopes[piece] * (z - knots[piece])
 
 
 def _row(argument: str, numbers: Any) -> Any:

@@ -19,37 +19,52 @@ from jaxdepth.radial._hankel import Rule, rule_in_z, spectral_density
 Scalar = Float[Array | np.ndarray | np.floating, ""]
 
 
-class Regularity(NamedTuple):
-    """What a certificate needs to know of a target g, which is entire on each of some pieces.
+class Segments(NamedTuple):
+    """A target written out: a line times a wave on each of some segments of the radius.
 
-    On the Bernstein ellipse of parameter ρ around a part of a piece, |g(z)| is at most
-    bound·ρ^degree·e^{growth·|Im z|}.
+    Between b_j and b_{j+1}, g is the line from left_j to right_j, times cos(wave·z); outside all
+    segments it is 0.
 
     Attributes:
-        breaks: radii 0 ≤ b_0 ≤ b_1 ≤ … ≤ b_m between which the pieces lie; g = 0 outside.
-        bound: of |g| on the real line.
-        growth: the s of e^{s|Im z|}.
-        degree: the power of ρ, a Python integer.
-        lipschitz: a Lipschitz constant of g within every piece.
-        frequency: how far in u it is worth to place g's mass; a guide, no bound.
+        breaks: radii 0 ≤ b_0 ≤ b_1 ≤ … ≤ b_m, shape (m + 1,).
+        left: of the lines, shape (m,).
+        right: of the lines, shape (m,).
+        wave: a frequency, at least 0.
+        reach: how far in u it is worth to place g's mass; a guide, no bound.
+        break_error: how far the breaks may be from those meant, relatively.
     """
 
     breaks: Any
-    bound: Any = 1.0
-    growth: Any = 0.0
-    degree: int = 0
-    lipschitz: Any = 0.0
-    frequency: Any = 0.0
+    left: Any
+    right: Any
+    wave: Any = 0.0
+    reach: Any = 0.0
+    break_error: float = 0.0
 
-    def held(self) -> Regularity:
-        """Return the same without derivatives: bounds are not differentiated."""
-        return jax.tree.map(
-            lambda leaf: jax.lax.stop_gradient(leaf) if is_traced(leaf) else leaf, self
-        )
+
+class Regularity(NamedTuple):
+    """What bounds a target g: |g(z)| ≤ bound·ρ·e^{growth·|Im z|} for z of parameter ρ.
+
+    That is on the Bernstein ellipse of parameter ρ around a part of a segment. A line bounded there
+    on the real line is at most ρ times as large (Bernstein), and |cos(sz)| ≤ e^{s|Im z|}.
+
+    Attributes:
+        breaks: radii between the segments.
+        bound: of |g| on the real line.
+        growth: s.
+        lipschitz: a Lipschitz constant of g within every segment.
+        reach: how far in u it is worth to place g's mass; a guide, no bound.
+    """
+
+    breaks: Any
+    bound: Any
+    growth: Any
+    lipschitz: Any
+    reach: Any
 
 
 class AbstractTarget(eqx.Module):
-    """A radial function g of compact support, piecewise entire in z.
+    """A radial function g of compact support, on every segment of the radius a line times a wave.
 
     Called on a point x of R^d, it reads the dimension from its shape and evaluates the profile at
     z = 2πR_d‖x‖.
@@ -57,20 +72,33 @@ class AbstractTarget(eqx.Module):
 
     @property
     @abc.abstractmethod
-    def regularity(self) -> Regularity:
-        """The pieces and what bounds g on them."""
+    def segments(self) -> Segments:
+        """The target written out: all that certificates read."""
 
-    @abc.abstractmethod
+    @property
+    def regularity(self) -> Regularity:
+        """What bounds the target, without derivatives: bounds are not differentiated."""
+        g = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if is_traced(x) else x, self.segments)
+        xp = jnp if is_traced(g) else np
+        bound = xp.maximum(xp.max(xp.abs(g.left)), xp.max(xp.abs(g.right)))
+        widths = xp.diff(g.breaks)
+        slopes = xp.abs(g.right - g.left) / xp.where(widths > 0, widths, 1.0)
+        return Regularity(g.breaks, bound, g.wave, xp.max(slopes) + g.wave * bound, g.reach)
+
     def inside(
         self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
     ) -> Float[Array, "*shape"]:
-        """Evaluate at z the entire function that g is on the given piece, counted from 0."""
+        """Evaluate at z the entire function that g is on a segment, counted from 0."""
+        g = jax.tree.map(lambda leaf: like(leaf, z), self.segments)
+        start, width = g.breaks[piece], jnp.diff(g.breaks)[piece]
+        share = (z - start) / jnp.where(width > 0, width, jnp.ones_like(width))
+        return (g.left[piece] + (g.right - g.left)[piece] * share) * jnp.cos(g.wave * z)
 
     def profile(self, z: Real[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
         """Evaluate g at scale-free radii z = 2πR_d‖x‖, in their dtype; from the left at a break."""
         z = jnp.asarray(z)
         z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
-        breaks = like(self.regularity.breaks, z)
+        breaks = like(self.segments.breaks, z)
         piece = jnp.clip(jnp.searchsorted(breaks, z) - 1, 0, breaks.size - 2)
         within = (z >= breaks[0]) & (z <= breaks[-1])
         return jnp.where(within, self.inside(z, piece), jnp.zeros_like(z))
@@ -140,17 +168,10 @@ class Cosine(AbstractTarget):
         self.radius = parameter("radius", radius)
 
     @property
-    def regularity(self) -> Regularity:
-        """One piece, on which |cos(sz)| ≤ e^{s|Im z|} and |s sin(sz)| ≤ s."""
-        s = self.frequency
-        return Regularity(stacked(0.0, self.radius), growth=s, lipschitz=s, frequency=s)
-
-    def inside(
-        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """Evaluate cos(frequency·z)."""
-        del piece
-        return jnp.cos(like(self.frequency, z) * z)
+    def segments(self) -> Segments:
+        """One, of constant 1 times the wave."""
+        breaks, one = stacked(0.0, self.radius), np.ones(1)
+        return Segments(breaks, one, one, wave=self.frequency, reach=self.frequency)
 
 
 class Ball(AbstractTarget):
@@ -174,16 +195,9 @@ class Ball(AbstractTarget):
         self.radius = parameter("radius", radius)
 
     @property
-    def regularity(self) -> Regularity:
-        """One constant piece."""
-        return Regularity(stacked(0.0, self.radius))
-
-    def inside(
-        self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        """Evaluate the constant 1."""
-        del piece
-        return jnp.ones_like(z)
+    def segments(self) -> Segments:
+        """One, of constant 1."""
+        return Segments(stacked(0.0, self.radius), np.ones(1), np.ones(1))
 
 
 def parameter(argument: str, value: Any, positive: bool = True) -> Any:
