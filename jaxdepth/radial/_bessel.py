@@ -57,13 +57,14 @@ def bessel_pair(
 ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """Evaluate J_ν(z) and J_{ν−1}(z) for an integer or half-integer order ν ≥ 0.
 
-    In float64, for ν ≤ 500 and z ≤ 1e5, the error is below 1e-14 of |J| where z < ν (and is in
-    zeros where |J| < 1e-300), and below 1e-14 of the envelope √(2/πz), or of |J| where that is
-    larger, from there on; so that it is below 2^-46 (1.4e-14) in absolute terms, J_{−½} excepted. An
-    estimate, by comparison with mpmath and Arb; the largest seen is 8.5e-15, at ν = 499½.
-    Differentiable in z in both modes by J_ν' = J_{ν−1} − (ν/z) J_ν and J_{ν−1}' = −J_ν + ((ν−1)/z) J_{ν−1}: twice
-    everywhere, and to any order for z ≥ 1e-8, where an order costs a factor of 1/z in rounding.
-    Compile time does not depend on ν.
+    In float64, for ν ≤ 500 and z ≤ 1e5, the error is below 1e-14, plus what the rounding of z does:
+    relative to |J| where z < ν (and where |J| < 1e-300 it is 0, or as good), from there on to |J|
+    or the envelope √(2/πz), whichever is larger. In absolute terms that is below 2^-46, J_{−½}
+    excepted. An estimate, by comparison with Arb; the largest seen is 8.5e-15, at ν = 499½.
+
+    Differentiable in z in both modes by J_ν' = J_{ν−1} − (ν/z) J_ν and J_{ν−1}' = −J_ν +
+    ((ν−1)/z) J_{ν−1}: twice everywhere, and to any order for z ≥ 1e-8, where an order costs a
+    factor of 1/z in rounding. Compile time hardly depends on ν.
 
     Args:
         nu: the order, static; ν = 0 gives J_{−1} = −J_1, and ν = ½ gives J_{−½}, infinite at 0.

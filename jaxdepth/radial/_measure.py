@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
 from jaxdepth.radial._bessel import check_points, recurrence
+from jaxdepth.radial._quantile import quantile, sample
 
 Host = Array | np.ndarray | np.generic  # concrete answers are NumPy's
 
@@ -97,8 +98,9 @@ class Measure(eqx.Module):
     def sample(self, key: PRNGKeyArray, num: int, dtype: Any = None) -> Float[Array, "num dim"]:
         """Draw points of R^d.
 
-        The radius is the quantile of a uniform number, found by a bracketed search that flat
-        stretches of the distribution (J_{d/2} = 0) cannot stall; the direction is uniform.
+        The radius is the quantile of a uniform number, the direction is uniform. Few points take
+        `icdf` itself. For many, radii z ≤ 10d + 60, all but 1 in 30, come from a table that inverts an interpolant of F, so that they follow F up to 1e-11 in probability, 1e-5 in
+        float32; the others take `isf`, and the tail is as heavy as it should be.
 
         Args:
             key: random key.
@@ -118,7 +120,7 @@ class Measure(eqx.Module):
         dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
         if dtype not in (jnp.float32, jnp.float64):
             refuse("dtype", "float32 or float64", dtype)
-        return _sample(self.dim, num, dtype, self.radius_unit, key)
+        return sample(self.dim, num, dtype, self.radius_unit, key)
 
     def _exact(self, verb: str, kernel: Callable[[int, Array], Array], argument: ArrayLike) -> Any:
         argument = argument if is_traced(argument) else np.asarray(argument, np.float64)
@@ -148,11 +150,11 @@ def _sf(dim: int, z: Array) -> Array:
 
 
 def _icdf(dim: int, q: Array) -> Array:
-    return _quantile(dim, q, 1 - q)
+    return quantile(dim, q, 1 - q)
 
 
 def _isf(dim: int, q: Array) -> Array:
-    return _quantile(dim, 1 - q, q)
+    return quantile(dim, 1 - q, q)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -164,78 +166,3 @@ def _characteristic(dim: int, u: Array) -> Array:
     overlap = 1 - betainc(half, (dim + 1) * half, near * near)
     far = betainc((dim + 1) * half, half, (1 - near) * (1 + near))
     return jnp.where(inside, jnp.where(overlap > 0.5, overlap, far), jnp.zeros_like(u))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _quantile(dim: int, q: Array, s: Array) -> Array:
-    """Find z with F(z) = q and 1 − F(z) = s, given both so that neither tail is a difference.
-
-    Both sides of F are bounded: |J_ν(z)| ≤ (z/2)^ν/Γ(ν+1) gives F(z) ≤ (z/2)^d/Γ(ν+1)², and
-    Watson's (π/2) J_ν² √(z²−ν²) ≤ 1 for z > ν gives 1 − F(z) ≤ (4/π) arcsin(ν/z). Between the two
-    brackets, Chandrupatla's method in log z, which takes the inverse quadratic step only where it
-    is safe and halves otherwise.
-    """
-    nu, tiny = dim / 2, jnp.finfo(q.dtype).tiny
-    top = jnp.maximum(s, tiny)
-    low = math.log(2) + (jnp.log(jnp.maximum(q, tiny)) + 2 * math.lgamma(nu + 1)) / dim
-    angle = math.pi / 4 * jnp.maximum(top, jnp.finfo(q.dtype).eps ** 2)  # sin is the identity there
-    high = math.log(nu * 4 / math.pi) - jnp.log(top) - jnp.log(jnp.sin(angle) / angle)
-    low = jnp.minimum(low, high) - 0.01  # room for rounding
-
-    def excess(log_z: Array) -> Array:
-        answer = recurrence(dim, jnp.exp(log_z))
-        return jnp.where(s < 0.5, s - answer.sf, answer.cdf - q)
-
-    z = jnp.exp(_chandrupatla(excess, low, high + 0.01))
-    return jnp.where(q <= 0, jnp.zeros_like(z), jnp.where(s <= 0, jnp.full_like(z, jnp.inf), z))
-
-
-def _chandrupatla(fn: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """Find the zeros of an increasing `fn`, elementwise, from brackets (Chandrupatla 1997)."""
-    tolerance = 2 * jnp.finfo(low.dtype).eps
-
-    def width(a: Array, b: Array) -> Array:
-        return jnp.abs(b - a) - tolerance * jnp.maximum(jnp.abs(a), 1.0)
-
-    def unfinished(carry: tuple) -> Array:
-        a, b, _, fa, _, _, _, count = carry
-        return jnp.any((width(a, b) > 0) & (fa != 0)) & (count < 100)
-
-    def narrow(carry: tuple) -> tuple:
-        a, b, c, fa, fb, fc, step, count = carry
-        x = a + step * (b - a)
-        fx = fn(x)
-        same = (fx > 0) == (fa > 0)
-        c, fc = jnp.where(same, a, b), jnp.where(same, fa, fb)
-        b, fb = jnp.where(same, b, a), jnp.where(same, fb, fa)
-        a, fa = x, fx
-        # The quadratic through a, b, c is increasing between a and b just where this holds.
-        xi, phi = (a - b) / _nonzero(c - b), (fa - fb) / _nonzero(fc - fb)
-        safe = (phi * phi < xi) & ((1 - phi) * (1 - phi) < 1 - xi)
-        inverse = fa / _nonzero(fb - fa) * (fc / _nonzero(fb - fc)) + (c - a) / _nonzero(b - a) * (
-            fa / _nonzero(fc - fa) * (fb / _nonzero(fc - fb))
-        )
-        least = 0.5 * tolerance * jnp.maximum(jnp.abs(a), 1.0) / _nonzero(jnp.abs(b - a))
-        least = jnp.minimum(least, 0.5)
-        step = jnp.clip(jnp.where(safe, inverse, 0.5), least, 1 - least)
-        return a, b, c, fa, fb, fc, step, count + 1
-
-    f_low, f_high, half = fn(low), fn(high), jnp.full_like(low, 0.5)
-    start = (high, low, low, f_high, f_low, f_low, half, jnp.zeros((), jnp.int32))
-    a, b, _, fa, fb, _, _, _ = jax.lax.while_loop(unfinished, narrow, start)
-    return jnp.where(jnp.abs(fa) < jnp.abs(fb), a, b)
-
-
-def _nonzero(x: Array) -> Array:
-    return jnp.where(x == 0, jnp.finfo(x.dtype).tiny, x)
-
-
-@eqx.filter_jit
-def _sample(dim: int, num: int, dtype: Any, unit: float, key: PRNGKeyArray) -> Array:
-    key_radius, key_direction = jax.random.split(key)
-    s = 1 - jax.random.uniform(key_radius, (num,), dtype)  # in (0, 1]: the tail is drawn from above
-    # Drawn flat: a vmapped two-dimensional `normal` takes seconds to compile on JAX 0.12.
-    direction = jax.random.normal(key_direction, (num * dim,), dtype).reshape(num, dim)
-    norm = jnp.sqrt(jnp.sum(direction * direction, axis=1))
-    z = _quantile(dim, 1 - s, s)
-    return direction * (z / (unit * norm))[:, None]
