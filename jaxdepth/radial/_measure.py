@@ -99,8 +99,9 @@ class Measure(eqx.Module):
         """Draw points of R^d.
 
         The radius is the quantile of a uniform number, the direction is uniform. Few points take
-        `icdf` itself. For many, radii z ≤ 10d + 60, all but 1 in 30, come from a table that inverts an interpolant of F, so that they follow F up to 1e-11 in probability, 1e-5 in
-        float32; the others take `isf`, and the tail is as heavy as it should be.
+        `icdf` itself. For many, radii z ≤ 10d + 60, all but 1 in 30, come from a table that inverts
+        an interpolant of F, so that they follow F up to 1e-11 in probability, 1e-5 in float32; the
+        others take `isf`, and the tail is as heavy as it should be.
 
         Args:
             key: random key.
