@@ -13,14 +13,17 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
-from jaxdepth.networks._affine import AffineLayer, affine_layer
+from jaxdepth.networks._activations import activation as activation_named
+from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed
+from jaxdepth.networks._units import PROFILING, SQUARING, check_activation, profile_units, squares
 
 
 class RadialNetwork(eqx.Module):
-    """A 3-layer ReLU network that computes a function of ‖x‖ as the theorem's upper bound does.
+    """A 3-layer network that computes a function of ‖x‖ as the theorem's upper bound does.
 
-    Layer 1 approximates every x_i² by a piecewise linear q(x_i), layer 2 a profile as a function of
-    Σ q(x_i), layer 3 is linear. A network of weights like any other; `from_profile` builds it.
+    Layer 1 approximates every x_i² by a sum q(x_i) of ReLUs, steps or sigmoids, layer 2 a profile
+    as a function of s = Σ q(x_i), by units of the same kind or by Gaussians of s, and layer 3 is
+    linear. A network of weights like any other; `from_profile` builds it.
 
     Attributes:
         weight_1: shape (neurons 1, dim).
@@ -29,10 +32,12 @@ class RadialNetwork(eqx.Module):
         bias_2: shape (neurons 2,).
         weight_3: shape (neurons 2,).
         bias_3: a scalar.
+        activation: of layer 1, a name.
+        profile: of layer 2, a name; "rbf" is e^{−a²} of the affine a.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> ball = RadialNetwork.from_profile([0.9, 1.1], [1.0, 0.0], 3, radius=1.5, units=8)
+        >>> ball = RadialNetwork.from_profile([0.9, 1.1], [1.0, 0.0], 3, radius=1.5, units=18)
         >>> float(ball(jnp.zeros(3))), abs(float(ball(jnp.array([1.0, 1.0, 1.0])))) < 1e-5
         (1.0, True)
         >>> ball.num_neurons
@@ -48,6 +53,8 @@ class RadialNetwork(eqx.Module):
     bias_2: Float[Array, " neurons2"]
     weight_3: Float[Array, " neurons2"]
     bias_3: Float[Array, ""]
+    activation: str = eqx.field(static=True, default="relu")
+    profile: str = eqx.field(static=True, default="relu")
 
     @classmethod
     def from_profile(
@@ -58,36 +65,64 @@ class RadialNetwork(eqx.Module):
         *,
         radius: float | int,
         units: int,
+        activation: str = "relu",
+        profile: str | None = None,
         dtype: Any = None,
     ) -> RadialNetwork:
-        """Build the network of the profile through (knots, values), linear in ‖x‖² between them.
+        """Build the network of a profile through (knots, values), constant before and after them.
 
-        Before the first knot and after the last the profile is constant. With h = radius/(units +
-        ½) each coordinate has 2(units + 1) neurons, for
+        In layer 1, q is even, does not decrease with |t|, and for |t| ≤ radius
 
-            q(t) = h²/8 + 2h Σ_{j≤units} relu(|t| − (j − ½)h) − 2h·units·relu(|t| − radius),
+            relu:     interpolates t² − h²/8 at `units` kinks h apart, so that |q − t²| ≤ h²/8;
+            step:     rounds t² by `units` steps on either side, so that
+                      |q − t²| ≤ radius²/(2·units + 2);
+            sigmoid:  is a pair of sigmoids of width τ = units·radius, t² up to O(t⁶/τ⁴): two
+                      neurons a coordinate, whose weights of 15τ² pay for the precision;
+                      |q − t²| ≤ 1.3e-4·radius²/units⁴.
 
-        which is t² − h²/8 at every kink: |q(t) − t²| ≤ h²/8 for |t| ≤ radius, and q is constant
-        beyond. So |Σ q(x_i) − ‖x‖²| ≤ dim·h²/8 (`squares_error`) where all |x_i| ≤ radius, and
-        elsewhere the output is the last value.
+        `squares_error` is dim times this, δ. So |s − ‖x‖²| ≤ δ where all |x_i| ≤ radius, and
+        s ≥ radius² − δ elsewhere. As a function of s, the profile is in layer 2
+
+            relu:     linear between the knots;
+            step:     the nearest knot's value, a step in the middle of every gap;
+            sigmoid:  a sigmoid in the middle of every gap, through the values at the inner knots,
+                      with the outer values as limits;
+            rbf:      a Gaussian at every knot, through all values; the last value is its limit on
+                      both sides, so that the knots must be dense wherever it differs.
+
+        A step is 1 at its threshold.
 
         Args:
             knots: Euclidean radii, increasing and non-negative.
             values: of the profile there.
             dim: the dimension of x, static.
-            radius: where every q saturates; radius² − h²/8 must reach the last knot's square.
-            units: kinks of q on each side before it saturates.
+            radius: where q need be near t² no more; radius² − δ must reach the last knot's square.
+            units: how finely layer 1 resolves the squares, as above; at least 2 for ReLUs.
+            activation: of layer 1, "relu", "step" or "sigmoid".
+            profile: of layer 2, one of these or "rbf"; as `activation` where None.
             dtype: of the weights; the default float where None.
 
         Returns:
-            A network with 2·dim·(units + 1) + knots neurons.
+            A network with dim·units (relu), 2·dim·units (step) or 2·dim (sigmoid) neurons in layer
+            1, and in layer 2 as many as knots (relu, rbf) or one fewer (step, sigmoid).
 
         Raises:
             ValueError: knots negative, not as many as values, or with squares that do not increase;
                 a `radius` not positive and finite, or too small; `dim` or `units` not a positive
-                integer; a `dtype` that is no float.
+                integer; an unknown activation; a `dtype` that is no float.
+
+        Example:
+            >>> import jax.numpy as jnp
+            >>> ball = RadialNetwork.from_profile(
+            ...     [0.9, 1.1], [1.0, 0.0], 3, radius=1.5, units=2, activation="sigmoid")
+            >>> ball.num_neurons, round(float(ball(jnp.zeros(3))), 2)
+            (7, 1.0)
         """
-        dim, units = check_integer("dim", dim, 1), check_integer("units", units, 1)
+        dim = check_integer("dim", dim, 1)
+        check_activation("activation", activation, SQUARING)
+        if profile is not None:
+            check_activation("profile", profile, PROFILING)
+        units = check_integer("units", units, 2 if activation == "relu" else 1)
         if is_traced(knots, values, radius):
             refuse("knots", "concrete, like `values` and `radius`", "a tracer")
         knots, values = np.asarray(knots, np.float64), np.asarray(values, np.float64)
@@ -101,28 +136,25 @@ class RadialNetwork(eqx.Module):
             refuse("values", f"of the shape of `knots`, {knots.shape}", values)
         if not (radius > 0 and math.isfinite(radius)):
             refuse("radius", "positive and finite", radius)
-        spacing = radius / (units + 0.5)
-        if not radius**2 - spacing**2 / 8 >= knots[-1] ** 2:
+        if not radius**2 - squares_error(dim, radius, units, activation) >= knots[-1] ** 2:
             refuse("radius", f"so large that q reaches the last knot {knots[-1]}", radius)
-
-        kinks = (np.arange(units + 1) + 0.5) * spacing  # the last is `radius`
-        jumps = np.append(np.full(units, 2 * spacing), -2 * spacing * units)
-        thresholds = knots**2
-        slopes = np.diff(values) / np.diff(thresholds)
-        sides = np.kron(np.eye(dim), np.repeat([1.0, -1.0], units + 1)[:, None])
         dtype = jnp.dtype(jnp.result_type(float) if dtype is None else dtype)
         if not jnp.issubdtype(dtype, jnp.floating):
             refuse("dtype", "a float dtype", dtype)
-        shared = np.tile(jumps, 2 * dim)
-        fields = (
-            sides,
-            np.tile(-kinks, 2 * dim),
-            np.broadcast_to(shared, (knots.size, shared.size)),
-            dim * spacing**2 / 8 - thresholds,
-            np.diff(slopes, prepend=0.0, append=0.0),
-            values[0],
+
+        q, _ = squares(activation, radius, units)
+        psi = profile_units(profile or activation, knots**2, values)
+        weight_2 = np.multiply.outer(psi.slope, np.tile(q.coefficient, dim))
+        return cls(
+            jnp.asarray(np.kron(np.eye(dim), q.slope[:, None]), dtype),
+            jnp.asarray(np.tile(q.bias, dim), dtype),
+            jnp.asarray(weight_2, dtype),
+            jnp.asarray(psi.bias + psi.slope * dim * q.constant, dtype),
+            jnp.asarray(psi.coefficient, dtype),
+            jnp.asarray(psi.constant, dtype),
+            q.activation,
+            psi.activation,
         )
-        return cls(*(jnp.asarray(field, dtype) for field in fields))
 
     @property
     def num_neurons(self) -> int:
@@ -132,19 +164,25 @@ class RadialNetwork(eqx.Module):
     def __call__(self, x: Float[Array, " dim"]) -> Float[Array, ""]:
         """Evaluate on one point, with matrix products in full precision (layer 1 cancels)."""
         highest = jax.lax.Precision.HIGHEST
-        squares = jax.nn.relu(jnp.matmul(self.weight_1, x, precision=highest) + self.bias_1)
-        bends = jax.nn.relu(jnp.matmul(self.weight_2, squares, precision=highest) + self.bias_2)
-        return jnp.matmul(self.weight_3, bends, precision=highest) + self.bias_3
+        sigma, rho = activation_named(self.activation), activation_named(self.profile)
+        units = sigma(jnp.matmul(self.weight_1, x, precision=highest) + self.bias_1)
+        nodes = rho(jnp.matmul(self.weight_2, units, precision=highest) + self.bias_2)
+        return jnp.matmul(self.weight_3, nodes, precision=highest) + self.bias_3
 
     def affine_layers(self) -> tuple[AffineLayer, ...]:
-        """List the three affine layers."""
+        """List the three affine layers; both activations must be ReLUs."""
+        return listed(self, "net")
+
+    def listing(self, argument: str) -> tuple[AffineLayer | Layer, ...]:
+        """List the three layers, whatever the activations."""
+        del argument
         return (
-            affine_layer(self.weight_1, self.bias_1, 0.0),
-            affine_layer(self.weight_2, self.bias_2, 0.0),
+            Layer(self.weight_1, self.bias_1, self.activation),
+            Layer(self.weight_2, self.bias_2, self.profile),
             affine_layer(self.weight_3[None], self.bias_3[None], 1.0),
         )
 
 
-def squares_error(dim: int, radius: float | int, units: int) -> float:
+def squares_error(dim: int, radius: float | int, units: int, activation: str = "relu") -> float:
     """Bound |Σ q(x_i) − ‖x‖²| of `RadialNetwork.from_profile` where all |x_i| ≤ radius."""
-    return dim * (radius / (units + 0.5)) ** 2 / 8
+    return dim * squares(activation, radius, units)[1]

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax.numpy as jnp
-import numpy as np
 
-from jaxdepth._misc import check_finite, check_integer, in_float64, is_traced, refuse
-from jaxdepth.networks._radial import RadialNetwork, squares_error
+from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
+from jaxdepth.networks._radial import RadialNetwork
+from jaxdepth.networks._units import PROFILING, SQUARING, check_activation
+from jaxdepth.radial._design import Design, Layout, Pieces, design, pieces
+from jaxdepth.radial._error_bound import error_bound, panels
 from jaxdepth.radial._measure import Measure
 from jaxdepth.radial._targets import AbstractTarget
 
-_PANELS = 8192
-_MOST_UNITS = 4096
+# What is tried. Two sigmoids a coordinate do whatever their width, which only costs weights.
+_MOST_UNITS = {"relu": 4096, "step": 8192, "sigmoid": 16}
+_DENSITIES = tuple(0.35 * 1.3**i for i in range(24))
+_RAMPS = {
+    "relu": tuple((ramp, 1) for ramp in (0.5, 0.7, 1.0, 1.3, 1.6, 2.0)),
+    "step": ((0.01, 1), (0.7, 2), (1.0, 3), (1.1, 4), (1.3, 6), (1.4, 9)),
+    "sigmoid": tuple((0.5 * 8**i, 1) for i in range(4)),
+    "rbf": tuple((0.8 * 3**i, 1) for i in range(5)),
+}
 
 
 class Approximation(eqx.Module):
@@ -33,45 +41,52 @@ class Approximation(eqx.Module):
     error: float
 
 
-class _Design(NamedTuple):
-    """Everything about a network but its dimension, in z units."""
-
-    knots: np.ndarray
-    values: np.ndarray
-    radius: float
-    units: int
-
-
 def approximate(
-    target: AbstractTarget, dim: int, error: float | int, *, dtype: Any = None
+    target: AbstractTarget,
+    dim: int,
+    error: float | int,
+    *,
+    activation: str = "relu",
+    profile: str | None = None,
+    dtype: Any = None,
 ) -> Approximation:
-    """Build a 3-layer ReLU network within a given L2(μ) error of a radial target.
+    """Build a small 3-layer network within a given L2(μ) error of a radial target.
 
-    The network sees ‖x‖² up to ±δ (`squares_error`), so with φ its profile as a function of z²
+    The network's s = Σ q(x_i) is ‖x‖² up to ±δ, so that with ψ its profile
 
-        E_μ(f − g)² ≤ ∫ sup_{|t| ≤ δ} |φ(z² + t) − g(z)|² p(z) dz,
+        E_μ(f − g)² ≤ ∫ sup_{|t| ≤ δ} |ψ(z² + t) − g(z)|² p(z) dz + the far tail,
 
-    bounded on 8,192 panels by the extremes of φ and g on each (g is `growth`-Lipschitz up to its
-    radius) times the measure's exact increments. The first design that the bound admits is taken,
-    in order of kinks in the squares; host arithmetic, in float64.
+    which is bounded on panels of z, by the extremes of ψ and g (Lipschitz between its jumps) times
+    the measure's exact increments, over all of R^d. Knots, ramps across g's jumps and the units of
+    the squares are searched for the fewest neurons whose bound is at most `error`. Host arithmetic,
+    in float64; what its rounding can hide is added.
+
+    ReLUs need of the order of d·√(d/error) neurons, steps of d²/error. Sigmoids need two a
+    coordinate whatever the error, for t² is a derivative of theirs, as precise as their weights are
+    large; these are what float32 then limits.
 
     Args:
         target: the radial function g, concrete.
         dim: the dimension d.
         error: what E_μ(f − g)² must not exceed, positive.
+        activation: of layer 1, "relu", "step" or "sigmoid".
+        profile: of layer 2, one of these or "rbf" (Gaussians of ‖x‖²); as `activation` where None.
         dtype: of the network's weights; the default float where None.
 
     Returns:
         An `Approximation`, on points of R^d in the measure's units.
 
     Raises:
-        ValueError: a traced target, `error` not positive, or so small that 4,096 kinks do not do.
+        ValueError: a traced target, `error` not positive, or smaller than any design tried reaches;
+            an unknown activation.
 
     Example:
         >>> from jaxdepth.radial import Ball
         >>> three = approximate(Ball(2.0), 3, 0.015)
         >>> three.network.num_neurons, three.error < 0.015
         (26, True)
+        >>> approximate(Ball(2.0), 3, 0.001, activation="sigmoid").network.num_neurons
+        7
 
     Reference:
         Eldan & Shamir, The Power of Depth for Feedforward Neural Networks, COLT 2016, lemma 10,
@@ -82,29 +97,26 @@ def approximate(
         refuse("target", "a concrete radial target such as `Ball`", type(target).__name__)
     check_finite("error", error)
     _check_positive("error", error)
-    units = 1
-    while units <= _MOST_UNITS:
-        designs = list(_designs(target, dim, units))
-        bounds = [error_bound(target, dim, design) for design in designs]
-        admitted = [
-            (design.knots.size, bound, design)
-            for bound, design in zip(bounds, designs, strict=True)
-            if bound <= error
-        ]
-        if admitted:
-            _, bound, design = min(admitted, key=lambda entry: entry[:2])
-            unit = Measure(dim).radius_unit
-            network = RadialNetwork.from_profile(
-                design.knots / unit,
-                design.values,
-                dim,
-                radius=design.radius / unit,
-                units=design.units,
-                dtype=dtype,
-            )
-            return Approximation(network, bound)
-        units += max(1, units // 8)
-    return refuse("error", f"reachable with {_MOST_UNITS} kinks", error, "Ask for a larger one.")
+    check_activation("activation", activation, SQUARING)
+    profile = activation if profile is None else check_activation("profile", profile, PROFILING)
+
+    g = pieces(target)
+    if not (g.left.any() or g.right.any()):
+        refuse("target", "not zero everywhere", target)
+    found = _search(g, dim, float(error), activation, profile)
+    chosen = found.design
+    unit = Measure(dim).radius_unit
+    network = RadialNetwork.from_profile(
+        chosen.knots / unit,
+        chosen.values,
+        dim,
+        radius=chosen.radius / unit,
+        units=chosen.units,
+        activation=activation,
+        profile=profile,
+        dtype=dtype,
+    )
+    return Approximation(network, found.bound)
 
 
 def _check_positive(argument: str, value: Any) -> None:
@@ -115,63 +127,48 @@ def _check_positive(argument: str, value: Any) -> None:
         refuse(argument, "positive", value)
 
 
-def _designs(target: AbstractTarget, dim: int, units: int) -> Iterator[_Design]:
-    """Propose profiles: g through knots up to its radius Z, then a ramp to 0 across it.
+class _Found(NamedTuple):
+    """An admitted design; they compare by neurons, then by what makes weights large."""
 
-    The ramp spans Z² ± r in z², r in proportion to δ: far steeper it would be lost on δ, far
-    flatter it costs by itself. A target that does not grow needs no other knot.
-    """
-    edge, growth = float(target.radius), float(target.growth)
-    for steepness in (0.5, 1.0, 1.5):
-        # q must reach the ramp's end: radius² − h²/8 = Z² + steepness·δ, both h² and δ ~ radius².
-        left = 1 - (steepness * dim + 1) / (8 * (units + 0.5) ** 2)
-        if left <= 0.1:
-            continue
-        end = edge / math.sqrt(left) * (1 + 1e-9)
-        spread = squares_error(dim, end, units)
-        start = edge**2 - steepness * spread
-        if start <= 0:
-            continue
-        ramp = np.sqrt([start, edge**2 + steepness * spread])
-        for density in (0.25, 0.5, 1.0, 2.0) if growth else (0.0,):
-            inner = np.linspace(0, ramp[0], max(1, math.ceil(density * growth * edge)) + 1)[1:-1]
-            knots = np.concatenate([inner if growth else [], ramp])
-            values = np.append(_profile(target, knots[:-1]), 0.0)
-            yield _Design(knots, values, end, units)
+    neurons: int
+    units: int
+    steepness: float
+    bound: float
+    design: Design
 
 
-def _profile(target: AbstractTarget, z: np.ndarray) -> np.ndarray:
-    """Evaluate g's analytic piece on the host."""
-    inside = in_float64("approximate", lambda g, z: g.inside(jnp.asarray(z)), target, z)
-    return np.asarray(inside)
+def _search(g: Pieces, dim: int, error: float, activation: str, profile: str) -> _Found:
+    """Find a design of few neurons whose bound is at most `error`."""
+    cut, most = panels(g, dim), _MOST_UNITS[activation]
+
+    def attempt(layout: Layout) -> _Found | None:
+        made = design(g, dim, activation, profile, layout)
+        bound = math.inf if made is None else error_bound(made, dim, cut)
+        if made is None or not bound <= error:
+            return None
+        return _Found(made.num_neurons(dim), layout.units, 1 / layout.ramp, bound, made)
+
+    best: _Found | None = None
+    for density in _DENSITIES if g.lipschitz or profile == "rbf" else (1.0,):
+        before = best
+        for ramp, treads in _RAMPS[profile]:
+            units = min(most, best.units + 2) if best else most  # more would hardly pay
+            found = _coarsest(attempt, Layout(units, density, ramp, treads))
+            if found and (best is None or found[:3] < best[:3]):
+                best = found
+        if before and best is before:  # denser knots still cost more
+            break
+    if best is None:
+        wanted = f"within reach of the designs tried, of up to {most} units in a square"
+        refuse("error", wanted, error, "Ask for a larger one, or for another `activation`.")
+    return best
 
 
-def error_bound(target: AbstractTarget, dim: int, design: _Design) -> float:
-    """Bound E_μ(f − g)² for the network of `design`."""
-    edge, growth = float(target.radius), float(target.growth)
-    spread = squares_error(dim, design.radius, design.units)
-    end = math.sqrt(design.knots[-1] ** 2 + spread)
-    if end <= edge:
-        return math.inf
-    z = np.unique(np.append(np.linspace(0, end, _PANELS), edge))
-    low, high = _extremes(design, z[:-1] ** 2 - spread, z[1:] ** 2 + spread)
-    middle, half = (z[1:] + z[:-1]) / 2, np.diff(z) / 2
-    inside = middle < edge
-    g = np.where(inside, _profile(target, middle), 0.0)
-    reach = np.where(inside, growth * half, 0.0)
-    worst = np.maximum(high - (g - reach), (g + reach) - low)
-    increments = np.diff(np.asarray(Measure(dim).cdf(z))) + 2.0**-48  # what rounding may hide
-    return float(np.sum(worst**2 * np.abs(increments)))
-
-
-def _extremes(design: _Design, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the least and greatest value of the profile on intervals of z²."""
-    kinks, values = design.knots**2, design.values
-    at_low, at_high = np.interp(low, kinks, values), np.interp(high, kinks, values)
-    least, most = np.minimum(at_low, at_high), np.maximum(at_low, at_high)
-    first, last = np.searchsorted(kinks, low), np.searchsorted(kinks, high)
-    for offset in range(int(np.max(last - first))):
-        index = np.minimum(first + offset, kinks.size - 1)
-        here = np.where(first + offset < last, values[index], at_low)
-        least, most = np.minimum(least, here), np.maximum(most, here)
-    return least, most
+def _coarsest(attempt: Callable[[Layout], _Found | None], layout: Layout) -> _Found | None:
+    """Bisect for the fewest units of the squares that are admitted, no more than the layout's."""
+    found, low = attempt(layout), 0
+    while found and found.units - low > 1:
+        half = layout._replace(units=(found.units + low) // 2)
+        less = attempt(half)
+        found, low = (less, low) if less else (found, half.units)
+    return found
