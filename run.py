@@ -16,6 +16,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 OLDEST = (3, 11)
@@ -30,6 +31,7 @@ OPTIONAL = {  # what the tests can do without, and what is then not checked
     "mypy": "types",
     "beartype": "argument types and shapes at run time",
 }
+IMPORTED_AS = {"python-flint": "flint"}  # where it is not by the package's own name
 TESTS = [  # name, arguments to python, environment
     ("ruff format", ["-m", "ruff", "format", "--check", "."], {}),
     ("ruff check", ["-m", "ruff", "check", "."], {}),
@@ -37,6 +39,11 @@ TESTS = [  # name, arguments to python, environment
     ("pytest, 64-bit on", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "1"}),
     ("pytest, 64-bit off", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "0"}),
 ]
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+KEEP_ALL = {  # programs too quick to compile or too small to be kept by default
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 
 
 def main(arguments):
@@ -69,7 +76,19 @@ def main(arguments):
 
 
 def test(python, arguments):
-    """Run every check though one fails, tell each with its seconds; `arguments` go to pytest."""
+    """Run every check though one fails, tell each with its seconds; `arguments` go to pytest.
+
+    What is exact runs in float64 in both passes of the tests: compiled in the first, it is read in
+    the second. Every call starts with nothing compiled, unless the user keeps programs elsewhere.
+    """
+    if os.environ.get(CACHE):
+        return checked(python, arguments, {})
+    with tempfile.TemporaryDirectory(prefix="jaxdepth-compiled-") as folder:
+        return checked(python, arguments, dict(KEEP_ALL, **{CACHE: folder}))
+
+
+def checked(python, arguments, compiled):
+    """Run every check with `compiled` in its environment; return the exit status."""
     floors = requirements("test")
     here = python == sys.executable
     missing = [name for name in OPTIONAL if here and lacks(name, floors[name])]
@@ -81,7 +100,7 @@ def test(python, arguments):
         print("\n== " + name, flush=True)
         start = time.time()
         command = [python] + command + (arguments if "pytest" in command else [])
-        status = call(command, environment, ROOT)
+        status = call(command, dict(compiled, **environment), ROOT)
         if status == 130:
             return status
         outcomes.append((name, "failed" if status else "passed", time.time() - start))
@@ -116,8 +135,9 @@ def requirements(extra):
     lines, extras = list(project["dependencies"]), [extra]
     while extras:
         for line in project["optional-dependencies"][extras.pop()]:
-            inner = re.match(r"jaxdepth\[(\w+)\]$", line)
-            (extras if inner else lines).append(inner.group(1) if inner else line)
+            inner = re.match(r"jaxdepth\[([\w,]+)\]$", line)
+            extras += inner.group(1).split(",") if inner else []
+            lines += [] if inner else [line]
     return dict(re.match(r"([\w-]+)>=([\d.]+)$", line).groups() for line in lines)
 
 
@@ -133,7 +153,7 @@ def lacks(name, floor):
     """Say what is wrong with a package here, "" where nothing is."""
     from importlib import metadata
 
-    if importlib.util.find_spec(name) is None:
+    if importlib.util.find_spec(IMPORTED_AS.get(name, name)) is None:
         return "has no " + name
     try:
         version = metadata.version(name)

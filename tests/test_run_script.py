@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.once
 NEW = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -66,6 +67,14 @@ def test_what_is_needed_is_read_from_the_project_file(script):
     assert {"jax", "jaxlib", "equinox", "optax", "jaxtyping", "matplotlib"} == set(experiments)
     assert experiments.items() <= test.items()
     assert {"pytest", "chex", "hypothesis", "mpmath"} | set(script.OPTIONAL) <= set(test)
+    assert set(script.IMPORTED_AS) <= set(test)
+
+
+def test_a_package_is_looked_for_under_the_name_it_is_imported_by(script, monkeypatch):
+    monkeypatch.setitem(script.IMPORTED_AS, "jax", "no_such_module")
+    assert script.lacks("jax", "0.1") == "has no jax"
+    monkeypatch.setitem(script.IMPORTED_AS, "no-such-package", "jax")
+    assert script.lacks("no-such-package", "0.1") == ""  # a source tree has no record
 
 
 def test_an_interpreter_that_has_everything_is_used_as_it_is(script, monkeypatch):
@@ -186,6 +195,25 @@ def test_one_failed_check_hides_no_other_and_fails_the_whole(script, monkeypatch
     out = capsys.readouterr().out
     assert out.count("passed") == 4
     assert out.count("failed") == 1
+
+
+def test_both_passes_share_one_folder_of_compiled_programs_that_does_not_stay(script, monkeypatch):
+    folders = []
+
+    def call(command, environment, folder):
+        folders.append(environment.get(script.CACHE))
+        assert folders[-1] is None or Path(folders[-1]).is_dir()
+        return 0
+
+    monkeypatch.setattr(script, "call", call)
+    monkeypatch.delenv(script.CACHE, raising=False)
+    script.test("another python", [])
+    assert len(set(folders)) == 1
+    assert not Path(folders[0]).exists()
+    folders.clear()
+    monkeypatch.setenv(script.CACHE, "the user's own")
+    script.test("another python", [])
+    assert set(folders) == {None}  # as the environment has it
 
 
 def test_a_check_that_cannot_run_here_is_told_loudly(script, monkeypatch, capsys):
