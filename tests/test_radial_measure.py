@@ -30,22 +30,66 @@ def test_the_tail_is_heavy_as_d_over_pi_z(dim):
     assert jd.radial.Measure(dim).sf(z) * np.pi * z / dim == pytest.approx(1, abs=2e-6)
 
 
-def test_dimension_one_has_the_tail_of_the_sine_integral():
-    z = 50.0
+def exact_tail(dim, z):
+    """1 − F(z) at 40 digits: finite sums for even d; for odd d, on the sine integral."""
     with mpmath.workdps(40):
+        z, top = mpmath.mpf(z), dim // 2
+        squares = [mpmath.besselj(mpmath.mpf(dim) / 2 - k, z) ** 2 for k in range(top + dim % 2)]
+        if dim % 2 == 0:
+            return float(squares[0] + 2 * sum(squares[1:]) + mpmath.besselj(0, z) ** 2)
         tail = 2 / mpmath.pi * (mpmath.pi / 2 - mpmath.si(2 * z) + mpmath.sin(z) ** 2 / z)
-    assert jd.radial.Measure(1).sf(z) == pytest.approx(float(tail), rel=1e-14)
+        if dim == 1:
+            return float(tail)
+        return float(tail + squares[0] + 2 * sum(squares[1:-1]) + squares[-1])
 
 
-@pytest.mark.parametrize("dim", [1, 10])
-def test_quantiles_invert_both_tails(dim):
-    mu = jd.radial.Measure(dim)
-    z = np.geomspace(0.1 * dim, 100 * dim, 15)
+@pytest.mark.once
+@pytest.mark.parametrize("dim", [1, 2, 3, 5, 20])
+def test_the_upper_tail_keeps_its_relative_accuracy(dim):
+    z = np.array([30.5, 77.0, 1e3, 12345.6, 1e5])
+    exact = [exact_tail(dim, x) for x in z]
+    np.testing.assert_allclose(jd.radial.Measure(dim).sf(z), exact, rtol=1e-14)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("dim", [3, 20])
+def test_the_inverse_square_has_the_mean_of_webers_integral(dim):
+    # E Z^−2 = 1/(2(ν²−1)), by ∫ J_ν² t^−3 dt = 1/(4ν(ν²−1)); beyond Z, d/(3πZ³) of it to O(1/Z²).
+    nodes, weights = np.polynomial.legendre.leggauss(30)
+    panels, end = 40, 400.0
+    z = (np.arange(panels)[:, None] + (nodes + 1) / 2) * end / panels
+    density = jd.radial.Measure(dim).pdf(z)
+    inside = (density / z**2 @ weights).sum() * end / panels / 2
+    moment = 1 / (2 * (dim**2 / 4 - 1))
+    assert inside + dim / (3 * np.pi * end**3) == pytest.approx(moment, abs=1e-9)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "dim", [1, 20, 1000, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 3, 10, 100))]
+)
+def test_quantiles_invert_both_tails_to_rounding(dim):
+    mu, rng = jd.radial.Measure(dim), np.random.default_rng(dim)
+    q = np.concatenate([[0.0, 1.0], np.geomspace(1e-290, 0.1, 98), rng.uniform(0, 1, 900)])
     # F is flat to third order where J_{d/2} = 0, so compare probabilities, not radii.
-    np.testing.assert_allclose(mu.cdf(mu.icdf(mu.cdf(z))), mu.cdf(z), rtol=1e-12)
-    np.testing.assert_allclose(mu.sf(mu.isf(mu.sf(z))), mu.sf(z), rtol=1e-12)
-    assert mu.icdf(0.0) == 0
-    assert mu.icdf(1.0) == np.inf
+    z = mu.icdf(q)
+    np.testing.assert_array_equal(z[:2], [0, np.inf])
+    np.testing.assert_allclose(mu.cdf(z), q, rtol=0, atol=5e-15)
+    s = np.where(q > 0.1, q / 10, q)
+    # 1 − F is a difference below z = 30, where it may be a hundredth.
+    np.testing.assert_allclose(mu.sf(mu.isf(s)), s, rtol=5e-14)
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_distribution_and_quantile_have_the_density_as_derivative(dim, x64):
+    mu = jd.radial.Measure(dim)
+    for z in (0.0, 2.0, 40.0):
+        upwards, downwards = jax.grad(mu.cdf)(z), jax.grad(mu.sf)(z)
+        assert float(upwards) == pytest.approx(float(mu.pdf(z)), rel=1e-13)
+        assert float(downwards) == -float(upwards)
+    q = float(mu.cdf(2.0))
+    assert float(jax.grad(mu.icdf)(q)) == pytest.approx(1 / float(mu.pdf(2.0)), rel=1e-12)
+    assert float(jax.grad(mu.isf)(1 - q)) == pytest.approx(-1 / float(mu.pdf(2.0)), rel=1e-12)
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -94,6 +138,17 @@ def test_samples_have_the_measures_distribution_and_characteristic_function(getk
     xi[-1] = 1.0 * mu.radius_unit / (2 * np.pi)  # u = 1
     mean = np.cos(2 * np.pi * np.asarray(x) @ xi).mean()
     assert mean == pytest.approx(float(mu.characteristic(1.0)), abs=3.3 / num**0.5)
+
+
+@pytest.mark.parametrize(("dim", "num"), [(20, 3000), (20, 40)])
+def test_radii_of_samples_are_quantiles_of_uniform_numbers(dim, num, getkey):
+    mu, key = jd.radial.Measure(dim), getkey()
+    x = mu.sample(key, num)  # of the two, the first is by table
+    q = np.asarray(jax.random.uniform(jax.random.split(key)[0], (num,), x.dtype), np.float64)
+    got = mu.cdf(np.linalg.norm(np.asarray(x, np.float64), axis=1) * mu.radius_unit)
+    assert (q > mu.cdf(10 * dim + 60)).any() or num < 1000  # the tail is reached
+    # The interpolant's error, or some ten roundings of F and as many of z, where zF' is about 1.
+    np.testing.assert_allclose(got, q, rtol=0, atol=1e-11 if x.dtype == np.float64 else 1e-5)
 
 
 def test_samples_follow_the_callers_dtype_and_pass_through_vmap(x64, getkey):
