@@ -9,13 +9,16 @@ from jaxdepth.radial._certificate import (
     CertificateResult as CertificateResult,
     MinDirections as MinDirections,
 )
+from jaxdepth.radial._certified import Certified as Certified
 from jaxdepth.radial._certify import certify as certify, min_directions as min_directions
+from jaxdepth.radial._harden import Hardened as Hardened, harden as harden
 from jaxdepth.radial._measure import Measure as Measure
 from jaxdepth.radial._pieces import (
     Profile as Profile,
     Shells as Shells,
     SignCosine as SignCosine,
 )
+from jaxdepth.radial._ridge import ridge_error as ridge_error
 from jaxdepth.radial._targets import (
     AbstractTarget as AbstractTarget,
     Ball as Ball,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
+from jaxdepth._misc import in_float64, is_traced
 from jaxdepth.radial._certificate import (
     RESOLVED,
     AbstractMethod,
@@ -19,7 +19,7 @@ from jaxdepth.radial._certificate import (
     CertificateResult,
     MinDirections,
 )
-from jaxdepth.radial._masses import Sizes, choose_cutoff, choose_sizes, place
+from jaxdepth.radial._masses import Sizes, check_panels, place, settle
 from jaxdepth.radial._targets import AbstractTarget
 from jaxdepth.radial._tubes import Ladder, floors, ladder
 
@@ -51,31 +51,24 @@ class Bounded(AbstractMethod):
     def __init__(
         self, *, cutoff: Any = None, panels_u: int | None = None, panels_z: int | None = None
     ) -> None:
-        if cutoff is not None and not is_traced(cutoff) and not 1 < float(cutoff) < math.inf:
-            refuse("cutoff", "finite and greater than 1", cutoff)
-        self.cutoff = cutoff if cutoff is None or is_traced(cutoff) else np.float64(cutoff)
-        self.panels_u = panels_u if panels_u is None else check_integer("panels_u", panels_u, 2)
-        self.panels_z = panels_z if panels_z is None else check_integer("panels_z", panels_z, 1)
+        self.cutoff, self.panels_u, self.panels_z = check_panels(cutoff, panels_u, panels_z)
 
     def certify(self, target: AbstractTarget, dim: int, num_directions: Any) -> Certificate:
         """Bound the error of networks with `num_directions`."""
         xp = jnp if is_traced(num_directions) else np
         most = xp.log(xp.max(num_directions, initial=1.0))
-        cutoff, sizes = self.settle(target, dim, most)
+        cutoff, sizes = self._settle(target, dim, most)
         kernel = eqx.Partial(_certify, dim, sizes)
         return in_float64("certify", kernel, target, num_directions, cutoff)
 
     def min_directions(self, target: AbstractTarget, dim: int, error: Any) -> MinDirections:
         """Bound the directions of networks with `error`."""
-        cutoff, sizes = self.settle(target, dim, 1.5 * dim + 5)  # k ~ e^{cd}
+        cutoff, sizes = self._settle(target, dim, 1.5 * dim + 5)  # k ~ e^{cd}
         kernel = eqx.Partial(_min_directions, dim, sizes)
         return in_float64("min_directions", kernel, target, error, cutoff)
 
-    def settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
-        """Choose the cutoff and the sizes for about e^log_k directions."""
-        regularity, cutoff = target.regularity, self.cutoff
-        cutoff = choose_cutoff(dim, regularity, log_k) if cutoff is None else cutoff
-        return cutoff, choose_sizes(regularity, cutoff, self.panels_u, self.panels_z)
+    def _settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
+        return settle(target, dim, log_k, self.cutoff, self.panels_u, self.panels_z)
 
 
 @eqx.filter_jit

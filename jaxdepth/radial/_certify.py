@@ -10,7 +10,7 @@ from jaxtyping import ArrayLike, Real
 from jaxdepth._misc import check_integer, is_traced, refuse
 from jaxdepth.radial._bounded import Bounded
 from jaxdepth.radial._certificate import AbstractMethod, Certificate, MinDirections
-from jaxdepth.radial._targets import AbstractTarget
+from jaxdepth.radial._targets import AbstractTarget, check_target
 
 
 def certify(
@@ -118,8 +118,7 @@ def min_directions(
 
 def _checked(target: Any, dim: Any, method: Any) -> tuple[int, AbstractMethod]:
     dim = check_integer("dim", dim, 1)
-    if not isinstance(target, AbstractTarget):
-        refuse("target", "a radial target such as `Ball` or `Cosine`", type(target).__name__)
+    check_target(target)
     method = Bounded() if method is None else method
     if not isinstance(method, AbstractMethod):
         refuse("method", "a way to certify, such as `Bounded()`", method)

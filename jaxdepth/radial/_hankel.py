@@ -59,12 +59,14 @@ class Moments(NamedTuple):
     Attributes:
         z: nodes in (0, radius).
         load: weight · g(z) · J_ν(z) at the nodes.
+        mean_load: weight · g(z) · p(z) at the nodes.
         norm_squared: ∫ g² p dz.
         norm_error: a bound on its quadrature and rounding error.
     """
 
     z: Array
     load: Array
+    mean_load: Array
     norm_squared: Array
     norm_error: Array
 
@@ -121,7 +123,8 @@ def moments(target: Any, dim: int, rule: Rule) -> Moments:
     weight = widths[:, None] * np.tile(weights / (2 * rule.panels), rule.panels)[None, :]
     g = target.inside(z, np.repeat(np.arange(pieces), rule.panels * rule.nodes))
     order, weight = bessel_pair(dim / 2, z)[0], weight.ravel()
-    norm_squared = jnp.sum(weight * g * g * (dim * order * order / z))
+    mean_load = weight * g * (dim * order * order / z)
+    norm_squared = jnp.sum(mean_load * g)
 
     radius = breaks[-1]
     # d·J_ν²/z is at most 2e^{2|Im z|} for integer ν and (2d/π)e^{2|Im z|} for half-integer ν.
@@ -132,12 +135,18 @@ def moments(target: Any, dim: int, rule: Rule) -> Moments:
         5 * BESSEL_ERROR * about.bound**2
         + level * (sizes + 8 * about.lipschitz * about.bound * radius) * _ULP
     )
-    return Moments(z, weight * g * order, norm_squared, about.bound**2 * quadrature + rounding)
+    error = about.bound**2 * quadrature + rounding
+    return Moments(z, weight * g * order, mean_load, norm_squared, error)
 
 
 def transform(moments: Moments, dim: int, u: Array) -> Array:
     """Evaluate K at frequency radii u, shape (n,)."""
-    return bessel_pair(dim / 2, u[:, None] * moments.z[None, :])[1] @ moments.load
+    return transform_matrix(dim, u, moments.z) @ moments.load
+
+
+def transform_matrix(dim: int, u: Array, z: Array) -> Array:
+    """Evaluate J_{ν−1}(uz) at all pairs."""
+    return bessel_pair(dim / 2, u[:, None] * z[None, :])[1]
 
 
 def transform_error(regularity: Any, dim: int, rule: Rule, u: Array) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdepth._misc import is_traced
+from jaxdepth._misc import check_integer, is_traced, refuse
 from jaxdepth.radial._hankel import (
     Moments,
     Rule,
@@ -58,7 +58,29 @@ class Masses(NamedTuple):
     norm_error: Array
 
 
-def choose_sizes(regularity: Any, cutoff: Any, panels_u: int | None, panels_z: int | None) -> Sizes:
+def check_panels(cutoff: Any, panels_u: Any, panels_z: Any) -> tuple[Any, int | None, int | None]:
+    """Check a method's settings."""
+    if cutoff is not None and not is_traced(cutoff) and not 1 < float(cutoff) < math.inf:
+        refuse("cutoff", "finite and greater than 1", cutoff)
+    return (
+        cutoff if cutoff is None or is_traced(cutoff) else np.float64(cutoff),
+        panels_u if panels_u is None else check_integer("panels_u", panels_u, 2),
+        panels_z if panels_z is None else check_integer("panels_z", panels_z, 1),
+    )
+
+
+def settle(
+    target: Any, dim: int, log_k: Any, cutoff: Any, panels_u: int | None, panels_z: int | None
+) -> tuple[Any, Sizes]:
+    """Choose what is not given for about e^log_k directions."""
+    regularity = target.regularity
+    cutoff = _choose_cutoff(dim, regularity, log_k) if cutoff is None else cutoff
+    return cutoff, _choose_sizes(regularity, cutoff, panels_u, panels_z)
+
+
+def _choose_sizes(
+    regularity: Any, cutoff: Any, panels_u: int | None, panels_z: int | None
+) -> Sizes:
     """Choose what is not given from a concrete target and cutoff, or for hidden ones."""
     if is_traced(regularity, cutoff):
         rule, default = rule_in_z(regularity, None), _HIDDEN_PANELS
@@ -70,7 +92,7 @@ def choose_sizes(regularity: Any, cutoff: Any, panels_u: int | None, panels_z: i
     return Sizes(panels_u or default, Rule(panels_z, 32) if panels_z else rule)
 
 
-def choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
+def _choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
     """Choose U past g's own frequencies and where k tubes are a hundredth of the sphere.
 
     q(u) ≈ u^{1−d}/(a·B(a, ½)) at a = (d−1)/2; and no further than radius·U = 800.
@@ -86,17 +108,17 @@ def choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
 
 def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:
     """Integrate m over every part of [0, cutoff]."""
-    edges = jax.lax.stop_gradient(_edges(sizes.panels_u, jnp.asarray(cutoff)))
+    edges = jax.lax.stop_gradient(edges_of(sizes.panels_u, jnp.asarray(cutoff), jnp))
     loaded = moments(target, dim, sizes.rule)
     mass, error, left = _masses(target, loaded, dim, edges, sizes.rule)
     return Masses(mass, error, left, edges[-1], loaded.norm_squared, loaded.norm_error)
 
 
-def _edges(panels: int, cutoff: Array) -> Array:
+def edges_of(panels: int, cutoff: Any, xp: Any) -> Any:
     """Break [0, U] evenly up to 1, where q has a square-root singularity, then by equal ratios."""
     inner = max(1, panels // 8)
-    outer = jnp.exp(jnp.log(cutoff) * (np.arange(1, panels + 1) / panels))
-    return jnp.concatenate([np.arange(inner + 1) / inner, outer])
+    outer = xp.exp(xp.log(cutoff) * (np.arange(1, panels + 1) / panels))
+    return xp.concatenate([np.arange(inner + 1) / inner, outer])
 
 
 def _masses(

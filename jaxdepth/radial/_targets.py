@@ -200,6 +200,12 @@ class Ball(AbstractTarget):
         return Segments(stacked(0.0, self.radius), np.ones(1), np.ones(1))
 
 
+def check_target(target: Any) -> None:
+    """Refuse what is no radial target."""
+    if not isinstance(target, AbstractTarget):
+        refuse("target", "a radial target such as `Ball` or `Cosine`", type(target).__name__)
+
+
 def parameter(argument: str, value: Any, positive: bool = True) -> Any:
     """Keep JAX arrays as they are and hold Python's numbers in full precision."""
     if is_traced(value):

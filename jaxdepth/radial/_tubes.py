@@ -60,6 +60,7 @@ class Ladder(NamedTuple):
     Attributes:
         log_q: ln q at the parts' left ends, shape (parts,).
         log_end: ln q(U).
+        inner: how many parts begin within u < 1, which is free to every network.
         filled: Σ_{i<j}, shape (parts + 1, 2).
         sparse: Σ_{i≥j} (q_i − q_U)/q̄_j, q̄_j the share at the left of j's panel, likewise.
         log_panel: ln q̄_j, shape (parts + 1,).
@@ -69,6 +70,7 @@ class Ladder(NamedTuple):
 
     log_q: Array
     log_end: Array
+    inner: Array
     filled: Array
     sparse: Array
     log_panel: Array
@@ -100,6 +102,7 @@ def ladder(dim: int, masses: Masses) -> Ladder:
     return Ladder(
         log_q=log_q.ravel(),
         log_end=log_end,
+        inner=jnp.sum(masses.left < 1),
         filled=jnp.concatenate([none, filled]),
         sparse=jnp.concatenate([sparse, none]),
         log_panel=jnp.append(jnp.repeat(first[:, 0], PARTS), log_end),
@@ -111,10 +114,11 @@ def ladder(dim: int, masses: Masses) -> Ladder:
 def floors(rungs: Ladder, log_k: Array) -> tuple[Array, Array]:
     """Evaluate the computed floor and what must be subtracted from it, elementwise in ln k.
 
-    −∞ stands for k = 0: then what lies within u ≤ 1 is filled and nothing else is.
+    −∞ stands for k = 0: then what lies within u < 1 is filled and nothing else is.
     """
     end = jnp.minimum(1.0, jnp.exp(log_k + rungs.log_end))
-    count = jnp.searchsorted(-rungs.log_q, jnp.maximum(log_k, 0.0), side="right")
+    count = jnp.searchsorted(-rungs.log_q, log_k, side="right")
+    count = jnp.where(log_k == -jnp.inf, rungs.inner.astype(count.dtype), count)
     # k·q̄ exceeds 1 by as much as `sparse` is small; where that nears underflow nothing is proven.
     exponent = log_k + rungs.log_panel[count]
     scale = jnp.where(exponent < _MOST_EXPONENT, jnp.exp(exponent), jnp.inf)
