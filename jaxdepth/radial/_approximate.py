@@ -149,7 +149,8 @@ def _search(g: Pieces, dim: int, error: float, activation: str, profile: str) ->
         return _Found(made.num_neurons(dim), layout.units, 1 / layout.ramp, bound, made)
 
     best: _Found | None = None
-    for density in _DENSITIES if g.lipschitz or profile == "rbf" else (1.0,):
+    plateaus = _DENSITIES[:9] if profile == "rbf" else _DENSITIES[:1]
+    for density in _DENSITIES if g.lipschitz else plateaus:
         before = best
         for ramp, treads in _RAMPS[profile]:
             units = min(most, best.units + 2) if best else most  # more would hardly pay

@@ -16,6 +16,7 @@ from jaxdepth.radial._targets import AbstractTarget
 Values = np.ndarray
 
 _GRADING = 0.6  # by which share of its distance from a jump a Gaussian's gap grows
+_SHARPEST = 5e-4  # in edge²; of gaps over many more octaves Gaussians make ripples, not plateaus
 _SAMPLES = 2048
 
 
@@ -127,8 +128,8 @@ def design(g: Pieces, dim: int, activation: str, profile: str, layout: Layout) -
     left = 1 - (1 + beyond * layout.ramp) * share
     if left <= 0.1:
         return None
-    radius = edge / math.sqrt(left) * (1 + 1e-9)
-    r = layout.ramp * share * radius**2
+    r = layout.ramp * max(share / left, _SHARPEST if rbf else 0.0) * edge**2
+    radius = math.sqrt((edge**2 + beyond * r) / (1 - share)) * (1 + 1e-9)
 
     before, after = g.jumps()
     rise = after - before
