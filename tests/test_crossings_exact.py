@@ -45,6 +45,7 @@ def networks(draw, entries):
     return layers
 
 
+@pytest.mark.once
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(net=st.one_of(networks(small), networks(tenths)), level=st.one_of(small, tenths))
 def test_float64_under_its_error_bound_agrees_with_the_rational_referee(net, level):
@@ -70,6 +71,7 @@ def test_crossings_respect_the_theorems_of_telgarsky_and_serra(seed):
     assert crossings <= telgarsky16_crossing_upper(1, 1, 1, nodes=sum(widths) + 1, layers=4)
 
 
+@pytest.mark.once
 def test_too_small_a_capacity_is_flagged_and_bounds_stay_true():
     for method in (Exact(max_pieces=100), Rational(max_pieces=100)):
         answer = count(Sawtooth(8), method)
@@ -85,6 +87,7 @@ def test_weights_of_the_float64_user_survive_a_32_bit_session(x32):
     assert count([third, up], Exact()).value == 2
 
 
+@pytest.mark.once
 def test_the_referee_refuses_tracers_with_the_cure():
     with pytest.raises(ValueError, match=r"`Rational` is a host method .* or count by"):
         jax.vmap(lambda k: count(Sawtooth(k), Rational()).value)(jnp.arange(1, 3))
@@ -157,12 +160,14 @@ def test_levels_and_ends_beyond_float64_are_not_rounded(method):
     assert count(treble, method, interval=(0, Fraction(1, 3)), level=1).value == 2
 
 
+@pytest.mark.once
 def test_an_overflow_can_be_printed():
     answer = count(Sawtooth(10_000), Exact(max_pieces=100))
     assert answer.upper == math.inf
     assert "overflow" in repr(answer)
 
 
+@pytest.mark.once
 def test_bad_networks_are_refused(untyped):
     with pytest.raises(ValueError, match="`fn` must be a network that lists its layers"):
         count(jnp.sin, Exact())

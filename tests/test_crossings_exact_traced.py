@@ -25,13 +25,13 @@ def stack_of(size, dtype=jnp.float32):
 
 @pytest.fixture(scope="module")
 def nets():
-    return stack_of(70)  # more than one tile
+    return stack_of(72)  # more than one tile
 
 
 @pytest.fixture(scope="module")
 def truth(nets):
     return [
-        count(member(nets, i), Rational(), interval=INTERVAL, level=0.25).value for i in range(70)
+        count(member(nets, i), Rational(), interval=INTERVAL, level=0.25).value for i in range(72)
     ]
 
 
@@ -73,9 +73,15 @@ def test_what_the_program_leaves_open_is_settled_one_by_one():
 
 @pytest.mark.once
 def test_room_that_does_not_suffice_costs_time_and_no_kinks(nets, truth):
-    few = member(nets, np.arange(6))
+    few = member(nets, np.arange(8))
     answer = count(few, Exact(capacity=1), interval=INTERVAL, level=0.25)
-    assert answer.value.tolist() == truth[:6]
+    assert answer.value.tolist() == truth[:8]
+
+
+def broken(nets, i):
+    """The stack with a NaN in its i-th network."""
+    nan = nets.bias_out.at[i].set(jnp.nan)
+    return eqx.tree_at(lambda nets: nets.bias_out, nets, nan)
 
 
 def test_a_callers_vmap_is_traced_once_and_counts_the_same(x64, nets, truth):
@@ -86,11 +92,15 @@ def test_a_callers_vmap_is_traced_once_and_counts_the_same(x64, nets, truth):
     def both(nets):
         return jax.vmap(lambda net: count(net, Exact(), interval=INTERVAL, level=0.25))(nets)
 
-    for _ in range(2):
-        answer = both(nets)
+    answer = both(nets)
     assert answer.value.tolist() == truth
     assert bool(answer.trusted.all())
     chex.assert_type([answer.value, answer.lower, answer.upper], jnp.int64)
+
+    answer = both(broken(nets, 1))
+    not_finite = answer.result == CountResult.not_finite
+    assert not_finite.tolist() == [i == 1 for i in range(72)]
+    assert answer.trusted.tolist() == [i != 1 for i in range(72)]
 
 
 def test_sawtooths_of_every_depth_are_counted_in_one_program(x64):
@@ -103,6 +113,12 @@ def test_sawtooths_of_every_depth_are_counted_in_one_program(x64):
     assert (answer.result == CountResult.not_finite).tolist() == [True, False, False, True]
 
 
+@eqx.filter_jit
+def counted(net, level):
+    """One program for every network of the same shape, at every level."""
+    return count(net, Exact(), level=level)
+
+
 def test_a_level_in_doubt_widens_the_bounds(x64):
     # The peak 0.1·… of a hat rounds: float64 cannot tell whether it reaches the level.
     hat = [
@@ -111,7 +127,7 @@ def test_a_level_in_doubt_widens_the_bounds(x64):
     ]
     peak = 0.3 / 3
     host = count(hat, Rational(), level=peak).value
-    traced = eqx.filter_jit(lambda net: count(net, Exact(), level=peak))(hat)
+    traced = counted(hat, jnp.asarray(peak))
     assert (int(traced.lower), int(traced.upper)) == (1, 3)
     assert not bool(traced.trusted)
     assert bool(traced.result == CountResult.unresolved)
@@ -125,32 +141,29 @@ def test_a_kink_in_doubt_leaves_only_what_the_size_allows(x64):
         AffineLayer(jnp.array([[3.0], [3.0]]), jnp.array([-1.0, -1.0]), jnp.array(0.0)),
         AffineLayer(jnp.array([[1.0, 1.0]]), jnp.zeros(1), jnp.array(1.0)),
     ]
-    answer = eqx.filter_jit(lambda net: count(net, Exact()))(net)
+    answer = counted(net, jnp.asarray(0.5))
     assert bool(answer.result == CountResult.unresolved)
     assert int(answer.lower) == 1
     assert int(answer.upper) >= count(net, Exact()).value == 2
 
 
-def test_overflow_and_what_is_not_finite_are_said(x64):
+def test_overflow_and_what_is_not_finite_are_said(x64, nets):
     small = jax.jit(lambda x: count(Sawtooth(2), Exact(capacity=1), interval=(x, 1.0)))(0.0)
     assert bool(small.result == CountResult.overflow)
     assert (int(small.value), int(small.lower)) == (1, 1)
     assert int(small.upper) >= 2**2 + 1
-    broken = eqx.tree_at(
-        lambda net: net.bias_out, MLP((1, 6, 6, 1), key=jax.random.key(0)), jnp.full(1, jnp.nan)
-    )
-    answer = eqx.filter_jit(lambda net: count(net, Exact()))(broken)
-    assert bool(answer.result == CountResult.not_finite)
     with pytest.raises(ValueError, match="`fn` must be finite"):
-        count(jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), broken), Exact())
+        count(broken(nets, 1), Exact())
 
 
 def test_a_program_that_counts_exactly_can_be_differentiated(x64):
     def scaled(level):
         return level * count(Sawtooth(1), Exact(), level=level).value.astype(level.dtype)
 
-    value, slope = jax.jit(jax.value_and_grad(scaled))(jnp.asarray(0.25))
-    assert (float(value), float(slope)) == (0.75, 3.0)
+    # Five: four that go through together, and a rest.
+    levels = jnp.array([0.25, 0.5, 0.75, 1.0, 0.125])
+    value, slope = jax.jit(jax.vmap(jax.value_and_grad(scaled)))(levels)
+    assert (value.tolist(), slope.tolist()) == ((3 * levels).tolist(), [3.0] * 5)
 
 
 @pytest.mark.once
@@ -206,11 +219,12 @@ def test_padding_of_a_traced_size_leaves_nothing_open(x64):
         net = MLP.padded((1, 6, 6, 6, 1), width=width, depth=depth, key=key)
         return count(net, Exact(), interval=INTERVAL, level=0.25)
 
-    widths, depths = jnp.array([6, 4, 5, 1, 3]), jnp.array([3, 3, 2, 2, 1])
-    keys = jax.random.split(jax.random.key(1), 5)
+    # Fours go through together: a rest would be a second program to compile.
+    widths, depths = jnp.array([6, 4, 5, 1, 3, 6, 2, 1]), jnp.array([3, 3, 2, 2, 1, 1, 2, 1])
+    keys = jax.random.split(jax.random.key(1), 8)
     answer = run(widths, depths, keys)
     assert answer.trusted.all()
-    for i in range(5):
+    for i in range(8):
         net = MLP.padded((1, 6, 6, 6, 1), width=widths[i], depth=depths[i], key=keys[i])
         assert int(answer.value[i]) == count(net, Rational(), interval=INTERVAL, level=0.25).value
 

@@ -206,6 +206,7 @@ EXTREMES = np.array([-(2**63), 2**63 - 1])  # their difference overflows
 ZIGZAG = np.arange(2**16), np.arange(2**16) % 2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("call", "match"),
     [

@@ -16,6 +16,7 @@ import pytest
 
 import jaxdepth
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).parent.parent
 # From the ground up; those that share a floor must not know of each other.
 FLOORS = (

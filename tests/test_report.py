@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from experiments import _figures
 from experiments.__main__ import main
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):

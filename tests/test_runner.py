@@ -16,6 +16,7 @@ from experiments._contract import Claim
 from experiments._store import Store, as_arrays
 
 ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def killed(tmp_path_factory):
     run = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
-        env=bare | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": _x64()},
+        env=bare | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -149,10 +150,6 @@ def killed(tmp_path_factory):
     assert run.returncode == -9, run.stderr
     assert (folder / "results" / ".cache").exists() or "part 3" not in run.stdout
     return folder
-
-
-def _x64():
-    return "0" if os.environ.get("JAXDEPTH_TEST_X64", "1") == "0" else "1"
 
 
 def test_a_killed_run_resumes_at_the_part_it_was_killed_in(killed, command, monkeypatch, capsys):
