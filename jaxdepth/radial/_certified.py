@@ -94,7 +94,7 @@ class Certified(AbstractMethod):
         tubes = self._tubes(target, dim, 1.5 * dim + 5)
         least = [_least(tubes, float(e)) for e in error.ravel()]
         slack = max((tubes.floor(*_scaled(max(k - 1, 0)))[1] for k in least), default=0.0)
-        sharp = slack <= RESOLVED * tubes.bound**2
+        sharp = bool(slack <= RESOLVED * tubes.bound**2)
         numbers = np.asarray([_float_below(k) for k in least]).reshape(error.shape)
         logs = np.asarray([_log10_below(k) for k in least]).reshape(error.shape)
         return MinDirections(

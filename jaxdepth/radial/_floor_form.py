@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,7 +19,7 @@ from jaxdepth.radial._pieces import Profile
 from jaxdepth.radial._tubes import log_share
 
 
-def floor_form(model: Profile, dim: int, num_directions: float, method: Bounded) -> np.ndarray:
+def floor_form(model: Profile, dim: int, num_directions: float, method: Bounded) -> Any:
     """Return F with floor ≈ vᵀFv for the profile of values v on the model's knots.
 
     The floor is (1 − c_U)‖g‖² − Σ_j (c_j − c_U)M_j; ‖g‖² is a quadratic form of v, and so is the

@@ -112,7 +112,7 @@ def harden(
     form = floor_form(model, dim, float(num_directions), method)
     ascend = eqx.Partial(_ascend, steps)
     begun, best, floors = in_float64("harden", ascend, form, knots, values, float(lipschitz))
-    candidates = [Profile(knots, best[int(np.argmax(floors))])]
+    candidates: list[AbstractTarget] = [Profile(knots, best[int(np.argmax(floors))])]
     if _admissible(target, lipschitz):
         candidates.append(target)
     certificates = [certify(g, dim, float(num_directions), method=method) for g in candidates]

@@ -26,7 +26,7 @@ from jaxdepth.radial._targets import (
 _MOST_PIECES = 2**14
 _SAMPLES = 256  # of a shell, where it is decided whether to keep it
 
-Row = Float[Array | np.ndarray, " entries"] | Sequence[float]
+Row = Float[Array | np.ndarray, " _"] | Sequence[float]
 
 
 class SignCosine(AbstractTarget):
@@ -238,7 +238,10 @@ def _row(argument: str, numbers: Any) -> Any:
 
 
 def _check_increasing(argument: str, radii: Any) -> None:
-    if not is_traced(radii) and not (radii[0] >= 0 and (np.diff(np.asarray(radii)) > 0).all()):
+    if is_traced(radii):
+        return
+    radii = np.asarray(radii)
+    if not (radii[0] >= 0 and (np.diff(radii) > 0).all()):
         refuse(argument, "non-negative and increasing", radii)
 
 

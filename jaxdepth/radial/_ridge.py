@@ -47,8 +47,8 @@ def ridge_error(
         target: the radial function g.
         dim: the dimension d, static.
         directions: v_i as rows, of any length but 0, shape (k, d).
-        frequencies: u_j, non-negative; where None every half up to 4 beyond the target's own, and
-            up to 8 where a tracer hides it.
+        frequencies: u_j, non-negative; where None every half up to 6 beyond the target's own, and
+            up to 10 where a tracer hides it.
 
     Returns:
         The error of the fit; directions·frequencies + 1 cosines cost their number cubed.
@@ -74,7 +74,7 @@ def ridge_error(
         refuse("directions", "rows that are not 0", directions)
     if frequencies is None:
         reach = 4.0 if is_traced(target) else float(np.max(target.regularity.reach))
-        frequencies = np.arange(1, math.ceil((reach + 4) / _SPACING) + 1) * _SPACING
+        frequencies = np.arange(1, math.ceil((reach + 6) / _SPACING) + 1) * _SPACING
     check_points("frequencies", frequencies)
     highest = None if is_traced(frequencies) else np.max(frequencies, initial=0.0) + 1
     rule = rule_in_z(target.regularity, highest)
@@ -129,16 +129,16 @@ def _overlap(dim: int, xi: Array, sign: int) -> Array:
 def _mean_cosine(dim: int, t: Array) -> Array:
     """Evaluate the mean of cos(⟨tω, e⟩) over unit vectors ω, Λ(t) = Γ(ν)(2/t)^{ν−1} J_{ν−1}(t).
 
-    For t² ≤ 16ν by its series Σ (−t²/4)^n/(n!(ν)_n), whose terms exceed the sum by e⁴ at most; J
-    underflows there in high dimensions.
+    For t² ≤ 24ν by its series Σ (−t²/4)^n/(n!(ν)_n), whose terms are e⁶ at most; J underflows there
+    in high dimensions.
     """
     nu = dim / 2
-    near = t * t <= 16 * nu
+    near = t * t <= 24 * nu
     small = jnp.where(near, t, 1.0)
     series = jnp.ones_like(t)
     for n in range(_TERMS, 0, -1):
         series = 1 - small * small / (4 * n * (nu + n - 1)) * series
-    large = jnp.where(near, 4 * math.sqrt(nu), t)
+    large = jnp.where(near, 5 * math.sqrt(nu), t)
     below = bessel_pair(nu, large)[1]
     scale = math.lgamma(nu) + (nu - 1) * jnp.log(2 / large)
     far = jnp.sign(below) * jnp.exp(scale + jnp.log(jnp.maximum(jnp.abs(below), 1e-305)))
