@@ -128,6 +128,10 @@ def test_what_is_no_number_of_directions_is_refused(untyped):
         jd.radial.certify(np.cos, 3, 1.0)
     with pytest.raises(ValueError, match="`dim` must be an integer"):
         jd.radial.certify(BALL, 2.5, 1.0)
+    with pytest.raises(ValueError, match=r"`dim` must be at most 1000 for `Bounded`.*Certified"):
+        jd.radial.certify(BALL, 1001, 1.0)
+    with pytest.raises(ValueError, match="`dim` must be an integer, at least 1 and at most"):
+        jd.radial.Measure(2_000_001)
     with pytest.raises(ValueError, match="`method` must be a way to certify"):
         jd.radial.certify(BALL, 3, 1.0, method="bounded")
     with pytest.raises(ValueError, match="`cutoff` must be finite and greater than 1"):

@@ -31,7 +31,7 @@ from jaxtyping import Array, ArrayLike, Float, Real
 
 from jaxdepth._misc import is_traced, refuse
 
-_MOST_NU = 10**6  # the recurrence takes as many steps
+MOST_NU = 10**6  # the recurrence takes as many steps
 _FORWARD_FROM = 30.0  # Hankel's expansion of J_0, J_1, f, g reaches 1e-17 from here on
 _ORDERS_A_PASS = 8
 
@@ -97,8 +97,8 @@ def bessel_pair(
 
 def _doubled(nu: Any) -> int:
     real = isinstance(nu, numbers.Real) and not isinstance(nu, bool)
-    if not real or not 0 <= nu <= _MOST_NU or 2 * nu != int(2 * nu):
-        refuse("nu", f"a non-negative multiple of 1/2, at most {_MOST_NU}", nu)
+    if not real or not 0 <= nu <= MOST_NU or 2 * nu != int(2 * nu):
+        refuse("nu", f"a non-negative multiple of 1/2, at most {MOST_NU}", nu)
     return int(2 * nu)
 
 

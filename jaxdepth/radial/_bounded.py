@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdepth._misc import in_float64, is_traced
+from jaxdepth._misc import in_float64, is_traced, refuse
 from jaxdepth.radial._certificate import (
     RESOLVED,
     AbstractMethod,
@@ -24,6 +24,7 @@ from jaxdepth.radial._targets import AbstractTarget
 from jaxdepth.radial._tubes import Ladder, floors, ladder
 
 _HALVINGS = 60
+_MOST_DIM = 1000  # up to which the Bessel functions are held against their model
 
 
 class Bounded(AbstractMethod):
@@ -31,7 +32,7 @@ class Bounded(AbstractMethod):
 
     The model: every Bessel value is within 2^-46 of J at its rounded argument, every incomplete
     beta value within 1e-10 of the truth relatively, and sums round like sums. The tests hold both
-    against mpmath, and floors against `Certified`.
+    against mpmath for d up to 1000, and floors against `Certified`.
 
     Args:
         cutoff: the frequency radius U up to which mass is placed; all mass beyond is charged as if
@@ -41,7 +42,8 @@ class Bounded(AbstractMethod):
             u) up to about 1,700 where a tracer hides it.
 
     Raises:
-        ValueError: a cutoff that does not exceed 1, panels that are not positive integers.
+        ValueError: a cutoff that does not exceed 1, panels that are not positive integers; more
+            than 1000 dimensions in what is certified.
     """
 
     cutoff: Any
@@ -68,6 +70,9 @@ class Bounded(AbstractMethod):
         return in_float64("min_directions", kernel, target, error, cutoff)
 
     def _settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
+        if dim > _MOST_DIM:
+            cure = "The rounding model is checked so far; `Certified()` needs none."
+            refuse("dim", f"at most {_MOST_DIM} for `Bounded`", dim, cure)
         return settle(target, dim, log_k, self.cutoff, self.panels_u, self.panels_z)
 
 

@@ -15,7 +15,7 @@ from jax.scipy.special import betainc
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
 from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
-from jaxdepth.radial._bessel import check_points, recurrence
+from jaxdepth.radial._bessel import MOST_NU, check_points, recurrence
 from jaxdepth.radial._quantile import quantile, sample
 
 Host = Array | np.ndarray | np.generic  # concrete answers are NumPy's
@@ -53,7 +53,7 @@ class Measure(eqx.Module):
     dim: int = eqx.field(static=True)
 
     def __init__(self, dim: int) -> None:
-        self.dim = check_integer("dim", dim, 1)
+        self.dim = check_integer("dim", dim, 1, 2 * MOST_NU)
 
     @property
     def radius_unit(self) -> float:
