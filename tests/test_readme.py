@@ -10,7 +10,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.mark.parametrize(
-    "block", BLOCKS, ids=lambda block: re.findall(r"jd\.(\w+)\.\w+\(", block)[-1]
+    "block", BLOCKS, ids=lambda block: re.findall(r"(?:jd|jaxdepth)\.(\w+)", block)[-1]
 )
 def test_every_python_block_of_the_readme_runs(block, x32):
     exec(compile(block, "README.md", "exec"), {})

@@ -68,7 +68,8 @@ def grades(name: str, target: Any, dim: int, k: float) -> None:
     """Compare the two grades: seconds, and by how much their floors differ."""
     bounded = seconds(lambda: jd.radial.certify(target, dim, k))
     proven = seconds(lambda: jd.radial.certify(target, dim, k, method=Certified()), 1)
-    floors = [jd.radial.certify(target, dim, k, method=m).floor for m in (Bounded(), Certified())]
+    methods = (Bounded(), Certified())
+    floors = [float(jd.radial.certify(target, dim, k, method=m).floor) for m in methods]
     print(
         ROW.format(name, f"{bounded:.2f} s", f"{proven:.1f} s", f"{bounded / proven:.2f}"),
         f"floors {floors[0]:.6f}, {floors[1]:.6f}, apart by {abs(floors[0] - floors[1]):.0e}",
