@@ -24,12 +24,20 @@ from jaxdepth.networks import (
     square,
 )
 from jaxdepth.piecewise import on_line
-from jaxdepth.radial import Ball, Cosine
+from jaxdepth.radial import Ball, Cosine, Profile, Shells, SignCosine
 
 
 def radial(key):
     del key  # a construction from theory takes no key
     return RadialNetwork.from_profile([0.5, 1.0], [1.0, 0.0], 3, radius=1.5, units=4)
+
+
+def sigmoid_radial(key):
+    del key
+    knots, values = [0.5, 1.0, 1.2], [1.0, 0.5, 0.0]
+    return RadialNetwork.from_profile(
+        knots, values, 3, radius=1.5, units=1, activation="sigmoid", profile="rbf"
+    )
 
 
 # name: how to make one, the shape of its input
@@ -40,6 +48,7 @@ NETWORKS = {
     "TwoLayer": (lambda key: TwoLayer(3, 4, activation="tanh", key=key), (3,)),
     "ThreeLayer": (lambda key: ThreeLayer(3, (4, 2), activation="sigmoid", key=key), (3,)),
     "RadialNetwork": (radial, (3,)),
+    "RadialNetwork, sigmoid and rbf": (sigmoid_radial, (3,)),
     "DeepLinear": (lambda key: DeepLinear((3, 4, 2), scale=1.0, key=key), (3,)),
     "square": (lambda key: square(3), ()),
     "product": (lambda key: product(3), (2,)),
@@ -48,6 +57,9 @@ NETWORKS = {
     "on_line": (lambda key: on_line(MLP((2, 3, 1), key=key), jnp.zeros(2), jnp.ones(2)), ()),
     "Cosine": (lambda key: Cosine(4.0, 6.5), (3,)),
     "Ball": (lambda key: Ball(2.0), (3,)),
+    "SignCosine": (lambda key: SignCosine(4.0, 6.5), (3,)),
+    "Shells": (lambda key: Shells([0.5, 1.0, 3.0], [1.0, -1.0]), (3,)),
+    "Profile": (lambda key: Profile([0.0, 2.0, 6.0], [1.0, -1.0, 0.0]), (3,)),
 }
 PARTS = [pytest.param(*NETWORKS[name], id=name) for name in NETWORKS]
 

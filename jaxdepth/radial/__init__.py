@@ -4,7 +4,7 @@ from jaxdepth.radial._approximate import Approximation as Approximation, approxi
 from jaxdepth.radial._bessel import bessel_pair as bessel_pair
 from jaxdepth.radial._bounded import Bounded as Bounded
 from jaxdepth.radial._certificate import (
-    AbstractMethod as AbstractMethod,
+    AbstractCertifier as AbstractCertifier,
     Certificate as Certificate,
     CertificateResult as CertificateResult,
     MinDirections as MinDirections,

@@ -14,7 +14,7 @@ from jaxtyping import Array
 from jaxdepth._misc import in_float64, is_traced, refuse
 from jaxdepth.radial._certificate import (
     RESOLVED,
-    AbstractMethod,
+    AbstractCertifier,
     Certificate,
     CertificateResult,
     MinDirections,
@@ -27,7 +27,7 @@ _HALVINGS = 60
 _MOST_DIM = 1000  # up to which the Bessel functions are held against their model
 
 
-class Bounded(AbstractMethod):
+class Bounded(AbstractCertifier):
     """Certify in float64 with proven quadrature errors and a model of rounding.
 
     The model: every Bessel value is within 2^-46 of J at its rounded argument, every incomplete

@@ -59,7 +59,7 @@ class MinDirections(eqx.Module):
     result: Any
 
 
-class AbstractMethod(eqx.Module):
+class AbstractCertifier(eqx.Module):
     """A way to certify. Targets, dimensions and numbers reach it checked."""
 
     @abc.abstractmethod

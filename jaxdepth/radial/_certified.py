@@ -18,7 +18,7 @@ from jaxdepth._misc import check_integer, is_traced, refuse
 from jaxdepth.radial._balls import Enclosure, enclose, flint
 from jaxdepth.radial._certificate import (
     RESOLVED,
-    AbstractMethod,
+    AbstractCertifier,
     Certificate,
     CertificateResult,
     MinDirections,
@@ -29,7 +29,7 @@ from jaxdepth.radial._targets import AbstractTarget
 _BITS = 40  # of k* that are found beyond its power of two
 
 
-class Certified(AbstractMethod):
+class Certified(AbstractCertifier):
     """Certify in ball arithmetic, on the host: a proof up to the correctness of Arb.
 
     Takes some seconds where `Bounded` takes some hundredths: about 4 µs for each of the

@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike, Real
 
 from jaxdepth._misc import check_integer, is_traced, refuse
 from jaxdepth.radial._bounded import Bounded
-from jaxdepth.radial._certificate import AbstractMethod, Certificate, MinDirections
+from jaxdepth.radial._certificate import AbstractCertifier, Certificate, MinDirections
 from jaxdepth.radial._targets import AbstractTarget, check_target
 
 
@@ -18,7 +18,7 @@ def certify(
     dim: int,
     num_directions: Real[ArrayLike, "*shape"],
     *,
-    method: AbstractMethod | None = None,
+    method: AbstractCertifier | None = None,
 ) -> Certificate:
     """Bound from below the L2(μ) error of every 2-layer network on a radial target.
 
@@ -74,7 +74,7 @@ def min_directions(
     dim: int,
     error: Real[ArrayLike, "*shape"],
     *,
-    method: AbstractMethod | None = None,
+    method: AbstractCertifier | None = None,
 ) -> MinDirections:
     """Bound from below the directions of every 2-layer network within an L2(μ) error of a target.
 
@@ -116,10 +116,10 @@ def min_directions(
     return method.min_directions(target, dim, error)
 
 
-def _checked(target: Any, dim: Any, method: Any) -> tuple[int, AbstractMethod]:
+def _checked(target: Any, dim: Any, method: Any) -> tuple[int, AbstractCertifier]:
     dim = check_integer("dim", dim, 1)
     check_target(target)
     method = Bounded() if method is None else method
-    if not isinstance(method, AbstractMethod):
+    if not isinstance(method, AbstractCertifier):
         refuse("method", "a way to certify, such as `Bounded()`", method)
     return dim, method
