@@ -18,7 +18,15 @@ from jaxdepth.radial._pieces import (
     Shells as Shells,
     SignCosine as SignCosine,
 )
+from jaxdepth.radial._reach import reach as reach
 from jaxdepth.radial._ridge import ridge_error as ridge_error
+from jaxdepth.radial._risk import (
+    ContradictionError as ContradictionError,
+    Risk as Risk,
+    RiskResult as RiskResult,
+    check_floor as check_floor,
+    risk as risk,
+)
 from jaxdepth.radial._targets import (
     AbstractTarget as AbstractTarget,
     Ball as Ball,
