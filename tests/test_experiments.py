@@ -79,6 +79,34 @@ def test_sizes_of_the_acceleration_that_cannot_be_run_are_refused(change, match)
 
 
 @once
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("ball_indicator", {"dims": (10, 20)}, r"`dims` must be among \[3, 10, 20\] and hold 3"),
+        ("ball_indicator", {"dims": (3, 4)}, "`dims` must be among"),
+        ("width_table", {"dims": (3,)}, "`dims` must be two or more, ascending from 2 on"),
+        ("width_table", {"dims": (10, 3)}, "`dims` must be two or more, ascending"),
+        ("width_table", {"checked": (7,)}, "`checked` must be among `dims`"),
+    ],
+)
+def test_dimensions_without_an_answer_are_refused(name, change, match):
+    with pytest.raises(ValueError, match=match):
+        dataclasses.replace(module_of(name).QUICK, **change)
+
+
+@once
+def test_directions_on_the_spiral_are_units_that_stay_apart():
+    v = module_of("ball_indicator")._spiral(35)
+    np.testing.assert_allclose(
+        np.linalg.norm(v, axis=1), 1, rtol=1e-14
+    )  # rounding of three squares
+    cosines = np.abs(v @ v.T)[~np.eye(35, dtype=bool)]
+    # 35 caps of one radius, and their mirror images, cover at most the sphere: 70·(1 − cos r) ≤ 2.
+    closest = np.degrees(np.arccos(cosines.max()))
+    assert 10 < closest < 2 * np.degrees(np.arccos(1 - 2 / 70))
+
+
+@once
 @pytest.mark.parametrize(("name", "data"), list(cases()))
 def test_the_claims_hold(name, data):
     module, results = module_of(name), results_of(name, data)
