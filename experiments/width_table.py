@@ -62,6 +62,9 @@ class Config:
             raise ValueError(f"`dims` must be two or more, ascending from 2 on; got {self.dims}.")
         if not set(self.checked) <= set(self.dims):
             raise ValueError(f"`checked` must be among `dims`; got {self.checked}.")
+        ends = (1.0, *self.shares, 0.0)
+        if not self.shares or max(np.diff(ends)) >= 0:
+            raise ValueError(f"`shares` must descend between 1 and 0; got {self.shares}.")
 
 
 QUICK = Config()

@@ -87,9 +87,10 @@ def test_sizes_of_the_acceleration_that_cannot_be_run_are_refused(change, match)
         ("width_table", {"dims": (3,)}, "`dims` must be two or more, ascending from 2 on"),
         ("width_table", {"dims": (10, 3)}, "`dims` must be two or more, ascending"),
         ("width_table", {"checked": (7,)}, "`checked` must be among `dims`"),
+        ("width_table", {"shares": (0.1, 0.5)}, "`shares` must descend between 1 and 0"),
     ],
 )
-def test_dimensions_without_an_answer_are_refused(name, change, match):
+def test_sizes_without_an_answer_are_refused(name, change, match):
     with pytest.raises(ValueError, match=match):
         dataclasses.replace(module_of(name).QUICK, **change)
 
