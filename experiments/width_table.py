@@ -5,9 +5,9 @@ Eldan & Shamir, *The Power of Depth for Feedforward Neural Networks* (2016), The
 directions k that the Fourier certificate does not exclude for an error of E_μ(f − g)², whatever
 the activation and the weights, for the wave g = cos(4z)·1{z ≤ 20√d}.
 
-The growth can be told beforehand. In R^d, cos(4z) is a wave of frequencies u = ‖ξ‖/R_d = 4, and the
-measure's φ smears them over a ball of radius 1: g's mass lies within 3 ≤ u ≤ 5 (but for the little
-that its edge spreads). A tube covers a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that
+The growth can be told beforehand. In R^d, the frequencies of cos(4z) are at u = ‖ξ‖/R_d = 4 if d is
+odd, and gather there from inside if d is even (Huygens); the measure's φ smears them over a ball of
+radius 1. So nearly all of g's mass lies within 3 ≤ u ≤ 5; its edge spreads the rest. A tube covers a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that
 √d·u^{d−1} tubes may cover it all: in high dimensions, each multiplies k by the u beyond which the
 error lies, a number between 3 and 5, and about 4 for half of the norm.
 
@@ -31,7 +31,7 @@ from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
 FREQUENCY = 4.0
-LOWEST, HIGHEST = FREQUENCY - 1, FREQUENCY + 1  # where the mass lies
+LOWEST, HIGHEST = FREQUENCY - 1, FREQUENCY + 1  # where nearly all of the mass lies
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 
 # Numbers to measure a width by, log10.
@@ -89,7 +89,8 @@ def _wave(dim: int) -> jd.radial.Cosine:
 def _norm(dim: int) -> float:
     """Estimate ‖g‖² = ½·E[1 + cos 8z; z ≤ 20√d], to a thousandth of it or so.
 
-    All of E cos 8z is 0, as μ has no frequency beyond 2, and μ(z > Z) is about d/(πZ).
+    Over all z, E cos 8z is 0 in odd dimensions, for μ has no frequency beyond 2, and next to 0 in
+    even ones; μ(z > Z) is about d/(πZ).
     """
     return 0.5 * (1 - math.sqrt(dim) / (20 * math.pi))
 
