@@ -7,9 +7,10 @@ the activation and the weights, for the wave g = cos(4z)·1{z ≤ 20√d}.
 
 The growth can be told beforehand. In R^d, the frequencies of cos(4z) are at u = ‖ξ‖/R_d = 4 if d is
 odd, and gather there from inside if d is even (Huygens); the measure's φ smears them over a ball of
-radius 1. So nearly all of g's mass lies within 3 ≤ u ≤ 5; its edge spreads the rest. A tube covers a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that
-√d·u^{d−1} tubes may cover it all: in high dimensions, each multiplies k by the u beyond which the
-error lies, a number between 3 and 5, and about 4 for half of the norm.
+radius 1. So nearly all of g's mass lies within 3 ≤ u ≤ 5; its edge spreads the rest. A tube covers
+a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that √d·u^{d−1} tubes may cover it all: in
+high dimensions, each multiplies k by the u beyond which the error lies, a number between 3 and 5,
+and about 4 for half of the norm.
 
 Where we depart: the paper has constants that it does not name; here the error is a share of ‖g‖².
 """
