@@ -75,6 +75,17 @@ def check_real(argument: str, value: Any) -> Any:
     return value
 
 
+def as_numbers(argument: str, value: Any) -> np.ndarray:
+    """Return concrete real numbers of any shape as float64, or refuse what is none."""
+    try:
+        array = np.asarray(value)
+        if is_real(array.dtype) or array.dtype == object:
+            return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return refuse(argument, "real numbers that float64 holds", value)
+
+
 def check_interval(interval: Any) -> tuple[Any, Any]:
     """Return the ends of a closed interval, refused when empty, reversed or infinite."""
     if not isinstance(interval, (tuple, list)) or len(interval) != 2:

@@ -162,3 +162,32 @@ def test_errors_that_are_no_number_are_refused(error, untyped):
 def test_what_is_no_radial_target_is_refused(untyped):
     with pytest.raises(ValueError, match="`target` must be a concrete radial target"):
         jd.radial.approximate(np.cos, 3, 0.1)
+
+
+@pytest.mark.once
+def test_the_size_of_the_target_scales_the_error_and_nothing_else():
+    one, large = (
+        jd.radial.approximate(jd.radial.Profile([0.0, 2.0, 4.0], [s, -s, 0.0]), 3, 0.02 * s * s)
+        for s in (1.0, 2.0**40)
+    )
+    assert one.network.num_neurons == large.network.num_neurons < 50
+    assert large.error == one.error * 2.0**80
+
+
+@pytest.mark.once
+def test_a_steep_piece_costs_no_more_than_a_jump():
+    sizes = [
+        jd.radial.approximate(target, 3, 0.02).network.num_neurons
+        for target in (
+            jd.radial.Ball(2.0),
+            jd.radial.Profile([0.0, 2.0, 2.0 + 1e-2], [1.0, 1.0, 0.0]),
+            jd.radial.Profile([0.0, 2.0, 2.0 + 1e-8], [1.0, 1.0, 0.0]),
+        )
+    ]
+    assert max(sizes) < 2 * sizes[0]
+
+
+def test_weights_that_the_dtype_does_not_hold_are_refused():
+    shells = jd.radial.Shells([0.0, 2.0], [1e60])
+    with pytest.raises(ValueError, match="`dtype` must be one that holds the largest weight"):
+        jd.radial.approximate(shells, 3, 0.02e120, dtype=jnp.float32)

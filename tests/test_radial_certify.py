@@ -120,7 +120,38 @@ def test_concrete_floors_are_float64_whatever_the_setting(x32):
     assert 0.0170 < certificate.floor[-1] < 0.0187
 
 
+def test_a_traced_cutoff_that_proves_nothing_leaves_a_floor_of_nothing(x64):
+    def floors(cutoff):
+        method = jd.radial.Bounded(cutoff=cutoff, panels_u=16, panels_z=1)
+        found = jd.radial.certify(BALL, 3, DIRECTIONS, method=method)
+        return found.floor, found.trusted
+
+    floor, trusted = jax.jit(jax.vmap(floors))(jnp.array([0.5, 1.0, 8.0, jnp.nan]))
+    assert trusted.tolist() == [False, False, True, False]
+    np.testing.assert_array_equal(floor[jnp.array([0, 1, 3])], 0)
+
+
+@pytest.mark.once
+def test_wide_targets_are_resolved_by_default():
+    certificate = jd.radial.certify(jd.radial.Ball(300.0), 3, 1.0)
+    assert bool(certificate.trusted)
+    assert certificate.floor == pytest.approx(1.098e-4, rel=1e-2)
+
+
+@pytest.mark.once
+def test_a_floor_lost_in_its_slack_is_not_trusted():
+    tiny = jd.radial.certify(jd.radial.Ball(1e-6), 3, DIRECTIONS, method=METHOD)
+    assert tiny.norm_squared < tiny.slack.max() < 1e-15
+    assert not tiny.trusted
+
+
 def test_what_is_no_number_of_directions_is_refused(untyped):
+    for k in ("a", 1j, 10**400):
+        with pytest.raises(ValueError, match="`num_directions` must be real numbers"):
+            jd.radial.certify(BALL, 3, k)
+    for cutoff in ("2", np.array([2.0, 3.0])):
+        with pytest.raises(ValueError, match="`cutoff` must be a real scalar"):
+            jd.radial.Bounded(cutoff=cutoff)
     for k in (0.5, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="`num_directions` must be 0 or at least 1"):
             jd.radial.certify(BALL, 3, k)

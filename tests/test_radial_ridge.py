@@ -104,6 +104,15 @@ def test_gradients_with_respect_to_directions_are_those_of_the_error(x64):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("length", [1e-200, 1e200])
+def test_lengths_of_directions_do_not_matter(length):
+    v, target = spiral(6), jd.radial.Ball(2.0)
+    plain = jd.radial.ridge_error(target, 3, v, frequencies=FREQUENCIES)
+    scaled = jd.radial.ridge_error(target, 3, length * v, frequencies=FREQUENCIES)
+    assert scaled == pytest.approx(plain, abs=1e-9)
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("dim", [1, 2, 7, 100, 1000])
 def test_mean_cosines_and_overlaps_are_the_measures_own(dim, x64):
     import mpmath
@@ -123,7 +132,7 @@ def test_mean_cosines_and_overlaps_are_the_measures_own(dim, x64):
 
 def test_directions_that_are_none_are_refused(untyped):
     ball = jd.radial.Ball(2.0)
-    with pytest.raises(ValueError, match="`directions` must be rows of length 3"):
+    with pytest.raises(ValueError, match="`directions` must be rows of length 3, at least one"):
         jd.radial.ridge_error(ball, 3, np.eye(4))
     with pytest.raises(ValueError, match="`directions` must be rows that are not 0"):
         jd.radial.ridge_error(ball, 3, np.zeros((2, 3)))
@@ -131,3 +140,7 @@ def test_directions_that_are_none_are_refused(untyped):
         jd.radial.ridge_error(ball, 3, np.full((2, 3), np.nan))
     with pytest.raises(ValueError, match="`frequencies` must be non-negative"):
         jd.radial.ridge_error(ball, 3, np.eye(3), frequencies=np.array([-1.0]))
+    with pytest.raises(ValueError, match="`frequencies` must be finite"):
+        jd.radial.ridge_error(ball, 3, np.eye(3), frequencies=np.array([np.inf]))
+    with pytest.raises(ValueError, match="`frequencies` must be one row"):
+        jd.radial.ridge_error(ball, 3, np.eye(3), frequencies=np.ones((2, 2)))

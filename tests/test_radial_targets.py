@@ -59,6 +59,16 @@ def test_spectrum_in_three_dimensions_has_elementary_form():
     assert jd.radial.Ball(b).spectrum(u, 3) == pytest.approx(expected, rel=1e-13)
 
 
+def test_what_is_no_number_stays_none(x64):
+    target = TARGETS[0]
+    assert np.isnan(target.profile(jnp.nan))
+    assert np.isnan(target(jnp.array([jnp.nan, 0.0, 0.0])))
+    # Under a trace the rule cannot be chosen for u: what it does not resolve is not told.
+    spectrum = jax.jit(lambda u: jd.radial.Ball(100.0).spectrum(u, 3))(jnp.array([1.0, 200.0]))
+    known = jd.radial.Ball(100.0).spectrum(np.array([1.0]), 3)
+    chex.assert_trees_all_close(spectrum, jnp.array([known[0], jnp.nan]), rtol=1e-12)
+
+
 def test_targets_pass_through_jit_and_vmap(x64):
     x = jnp.ones((4, 3)) * jnp.arange(4.0)[:, None] / 10
     batched = jax.vmap(lambda b: jax.vmap(jd.radial.Ball(b))(x))(jnp.array([0.5, 3.0]))

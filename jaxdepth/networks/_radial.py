@@ -17,6 +17,8 @@ from jaxdepth.networks._activations import activation as activation_named
 from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed
 from jaxdepth.networks._units import PROFILING, SQUARING, check_activation, profile_units, squares
 
+_MOST_WEIGHTS = 2**28  # of layer 2, a matrix of 2 GiB in float64
+
 
 class RadialNetwork(eqx.Module):
     """A 3-layer network that computes a function of ‖x‖ as the theorem's upper bound does.
@@ -144,17 +146,23 @@ class RadialNetwork(eqx.Module):
 
         q, _ = squares(activation, radius, units)
         psi = profile_units(profile or activation, knots**2, values)
+        if dim * q.bias.size * psi.bias.size > _MOST_WEIGHTS:
+            cure = 'Two sigmoids a coordinate resolve any square: `activation="sigmoid"`.'
+            refuse("units", f"of at most {_MOST_WEIGHTS} weights in layer 2", units, cure)
         weight_2 = np.multiply.outer(psi.slope, np.tile(q.coefficient, dim))
-        return cls(
-            jnp.asarray(np.kron(np.eye(dim), q.slope[:, None]), dtype),
-            jnp.asarray(np.tile(q.bias, dim), dtype),
-            jnp.asarray(weight_2, dtype),
-            jnp.asarray(psi.bias + psi.slope * dim * q.constant, dtype),
-            jnp.asarray(psi.coefficient, dtype),
-            jnp.asarray(psi.constant, dtype),
-            q.activation,
-            psi.activation,
+        fields = (
+            np.kron(np.eye(dim), q.slope[:, None]),
+            np.tile(q.bias, dim),
+            weight_2,
+            psi.bias + psi.slope * dim * q.constant,
+            psi.coefficient,
+            psi.constant,
         )
+        largest = max(float(np.max(np.abs(field))) for field in fields)
+        if not largest <= float(jnp.finfo(dtype).max):
+            refuse("dtype", f"one that holds the largest weight, {largest:.3g}", dtype)
+        one, bias_1, two, bias_2, three, bias_3 = (jnp.asarray(field, dtype) for field in fields)
+        return cls(one, bias_1, two, bias_2, three, bias_3, q.activation, psi.activation)
 
     @property
     def num_neurons(self) -> int:

@@ -100,15 +100,16 @@ def approximate(
     check_activation("activation", activation, SQUARING)
     profile = activation if profile is None else check_activation("profile", profile, PROFILING)
 
-    g = pieces(target)
-    if not (g.left.any() or g.right.any()):
+    bound = float(target.regularity.bound)
+    if not bound > 0:
         refuse("target", "not zero everywhere", target)
-    found = _search(g, dim, float(error), activation, profile)
+    g = pieces(target)
+    found = _search(g, dim, float(error) / g.scale / g.scale, activation, profile)
     chosen = found.design
     unit = Measure(dim).radius_unit
     network = RadialNetwork.from_profile(
         chosen.knots / unit,
-        chosen.values,
+        chosen.values * g.scale,
         dim,
         radius=chosen.radius / unit,
         units=chosen.units,
@@ -116,7 +117,7 @@ def approximate(
         profile=profile,
         dtype=dtype,
     )
-    return Approximation(network, found.bound)
+    return Approximation(network, found.bound * (1 + 2.0**-50) * g.scale * g.scale)
 
 
 def _check_positive(argument: str, value: Any) -> None:
@@ -150,7 +151,7 @@ def _search(g: Pieces, dim: int, error: float, activation: str, profile: str) ->
 
     best: _Found | None = None
     plateaus = _DENSITIES[:9] if profile == "rbf" else _DENSITIES[:1]
-    for density in _DENSITIES if g.lipschitz else plateaus:
+    for density in _DENSITIES if g.lipschitz.any() else plateaus:
         before = best
         for ramp, treads in _RAMPS[profile]:
             units = min(most, best.units + 2) if best else most  # more would hardly pay

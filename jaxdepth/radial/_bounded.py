@@ -13,11 +13,11 @@ from jaxtyping import Array
 
 from jaxdepth._misc import in_float64, is_traced, refuse
 from jaxdepth.radial._certificate import (
-    RESOLVED,
     AbstractCertifier,
     Certificate,
     CertificateResult,
     MinDirections,
+    is_sharp,
 )
 from jaxdepth.radial._masses import Sizes, check_panels, place, settle
 from jaxdepth.radial._targets import AbstractTarget
@@ -84,7 +84,8 @@ def _certify(dim: int, sizes: Sizes, target: AbstractTarget, k: Array, cutoff: A
     computed, slack = floors(rungs, jnp.log(k))
     finite = jnp.isfinite(computed) & jnp.isfinite(slack)
     slack = jnp.where(finite, slack, jnp.inf)
-    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.bound**2
+    worst, bound = jnp.max(slack, initial=0.0), target.regularity.bound
+    trusted = is_sharp(worst, bound, jax.lax.stop_gradient(rungs.norm[0]))
     return Certificate(
         floor=_floor(computed, slack),
         norm_squared=rungs.norm[0],
@@ -116,7 +117,7 @@ def _min_directions(
     value = jnp.where(jnp.isnan(log_k), 0.0, count)
     log_value = jnp.where(log_k < 40, jnp.log(value), jnp.where(value > 0, log_k, -jnp.inf))
     slack = floors(held, jnp.where(jnp.isnan(log_k), 0.0, log_k))[1]
-    trusted = jnp.max(slack, initial=0.0) <= RESOLVED * target.regularity.bound**2
+    trusted = is_sharp(jnp.max(slack, initial=0.0), target.regularity.bound, held.norm[0])
     return MinDirections(
         value=value,
         log10=(log_value + _moved(rungs, error, log_k)) / math.log(10),

@@ -11,7 +11,13 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdepth.radial._targets import AbstractTarget
 
-RESOLVED = 1e-6  # slack, relative to sup|g|², up to which a floor counts as sharp
+_RESOLVED = 1e-6  # slack, relative to sup|g|², up to which a floor counts as sharp
+_TOLD = 1e-2  # and relative to ‖g‖²
+
+
+def is_sharp(slack: Any, bound: Any, norm_squared: Any) -> Any:
+    """Tell whether a slack says something about g: small beside sup|g|² and ‖g‖²."""
+    return (slack <= _RESOLVED * bound**2) & (slack <= _TOLD * norm_squared)
 
 
 class CertificateResult(eqx.Enumeration):
@@ -31,7 +37,8 @@ class Certificate(eqx.Module):
         floor: E_μ(f − g)² ≥ floor, for every 2-layer f with that many directions; at least 0.
         norm_squared: ‖g‖²_{L2(μ)}, the error of f = 0.
         slack: what was subtracted from the computed floor for quadrature and rounding.
-        trusted: whether every slack is below 1e-6 of sup|g|². (A floor holds in any case.)
+        trusted: whether every slack is below 1e-6 of sup|g|² and a hundredth of ‖g‖². (A floor
+            holds in any case.)
         result: a `CertificateResult`.
     """
 
@@ -49,7 +56,8 @@ class MinDirections(eqx.Module):
         value: the least number that the certificate does not exclude, as a float; infinite beyond
             1e308.
         log10: its logarithm, −∞ where `value` is 0.
-        trusted: whether the slacks there are below 1e-6 of sup|g|². (The bound holds in any case.)
+        trusted: whether the slacks there are as small as for a `Certificate`. (The bound holds in
+            any case.)
         result: a `CertificateResult`.
     """
 

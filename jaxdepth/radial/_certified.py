@@ -17,11 +17,11 @@ import numpy as np
 from jaxdepth._misc import check_integer, is_traced, refuse
 from jaxdepth.radial._balls import Enclosure, enclose, flint
 from jaxdepth.radial._certificate import (
-    RESOLVED,
     AbstractCertifier,
     Certificate,
     CertificateResult,
     MinDirections,
+    is_sharp,
 )
 from jaxdepth.radial._masses import check_panels, settle
 from jaxdepth.radial._targets import AbstractTarget
@@ -78,7 +78,7 @@ class Certified(AbstractCertifier):
         tubes = self._tubes(target, dim, math.log(np.max(k, initial=1.0)))
         pairs = [tubes.floor(*math.frexp(number)) for number in k.ravel()]
         floor, slack = np.reshape(np.asarray(pairs, np.float64).reshape(-1, 2).T, (2, *k.shape))
-        sharp = bool(np.max(slack, initial=0.0) <= RESOLVED * tubes.bound**2)
+        sharp = tubes.is_sharp(np.max(slack, initial=0.0))
         return Certificate(
             floor=floor[()],
             norm_squared=np.float64(tubes.norm),
@@ -94,7 +94,7 @@ class Certified(AbstractCertifier):
         tubes = self._tubes(target, dim, 1.5 * dim + 5)
         least = [_least(tubes, float(e)) for e in error.ravel()]
         slack = max((tubes.floor(*_scaled(max(k - 1, 0)))[1] for k in least), default=0.0)
-        sharp = bool(slack <= RESOLVED * tubes.bound**2)
+        sharp = tubes.is_sharp(slack)
         numbers = np.asarray([_float_below(k) for k in least]).reshape(error.shape)
         logs = np.asarray([_log10_below(k) for k in least]).reshape(error.shape)
         return MinDirections(
@@ -129,6 +129,10 @@ class _Tubes(NamedTuple):
     norm: float
     norm_low: float
     bound: float
+
+    def is_sharp(self, slack: float) -> bool:
+        """Tell whether a floor with this slack is sharp."""
+        return bool(is_sharp(np.float64(slack), self.bound, self.norm))
 
     def floor(self, kappa: float, power: int) -> tuple[float, float]:
         """Return the floor for k = kappa·2^power, and the slack within it."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike, Real
 
-from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth._misc import as_numbers, check_integer, is_traced, refuse
 from jaxdepth.radial._bounded import Bounded
 from jaxdepth.radial._certificate import AbstractCertifier, Certificate, MinDirections
 from jaxdepth.radial._targets import AbstractTarget, check_target
@@ -62,7 +62,7 @@ def certify(
     """
     dim, method = _checked(target, dim, method)
     if not is_traced(num_directions):
-        num_directions = np.asarray(num_directions, np.float64)
+        num_directions = as_numbers("num_directions", num_directions)
         allowed = (num_directions == 0) | (num_directions >= 1)
         if not (allowed & np.isfinite(num_directions)).all():
             refuse("num_directions", "0 or at least 1, and finite", num_directions)
@@ -110,7 +110,7 @@ def min_directions(
     """
     dim, method = _checked(target, dim, method)
     if not is_traced(error):
-        error = np.asarray(error, np.float64)
+        error = as_numbers("error", error)
         if not ((error > 0) & np.isfinite(error)).all():
             refuse("error", "positive and finite", error)
     return method.min_directions(target, dim, error)

@@ -61,14 +61,16 @@ class Pieces(NamedTuple):
         left: of the lines.
         right: of the lines.
         wave: a frequency.
-        lipschitz: a Lipschitz constant on every piece.
+        lipschitz: a Lipschitz constant for each piece.
+        scale: what g was divided by, so that |g| ≤ 1.
     """
 
     breaks: Values
     left: Values
     right: Values
     wave: float
-    lipschitz: float
+    lipschitz: Values
+    scale: float
 
     def __call__(self, z: Values, piece: Values | int) -> Values:
         """Evaluate g at z, on given pieces."""
@@ -84,15 +86,18 @@ class Pieces(NamedTuple):
 
 
 def pieces(target: AbstractTarget) -> Pieces:
-    """Read a concrete target's segments; before the first there is another, where g = 0."""
+    """Read a target's segments, not all zero; before the first there is another, where g = 0."""
     segments = target.segments
     breaks, left, right = (np.asarray(row, np.float64) for row in segments[:3])
     kept = np.flatnonzero(np.diff(breaks) > 0)
     breaks, left, right = np.append(breaks[kept], breaks[-1]), left[kept], right[kept]
     if breaks[0] > 0:
         breaks, left, right = (np.append(0.0, row) for row in (breaks, left, right))
-    lipschitz = float(target.regularity.lipschitz)
-    return Pieces(breaks, left, right, float(segments.wave), lipschitz)
+    wave, scale = float(segments.wave), float(target.regularity.bound)
+    left, right = left / scale, right / scale
+    sizes = np.maximum(np.abs(left), np.abs(right))
+    lipschitz = np.abs(right - left) / np.diff(breaks) + wave * sizes
+    return Pieces(breaks, left, right, wave, lipschitz, scale)
 
 
 class Layout(NamedTuple):
@@ -141,7 +146,7 @@ def design(g: Pieces, dim: int, activation: str, profile: str, layout: Layout) -
     knots: list[Values] = []
     values: list[Values] = []
     for piece, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        s = _spread(start, end, layout.density, half[piece : piece + 2], g.lipschitz, rbf)
+        s = _spread(start, end, layout.density, half[piece : piece + 2], g.lipschitz[piece], rbf)
         z = np.clip(np.sqrt(s), g.breaks[piece], g.breaks[piece + 1])
         at = g(z, piece)
         up = np.arange(1, layout.treads) / layout.treads if rise[piece] else np.zeros(0)

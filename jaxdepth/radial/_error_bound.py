@@ -48,17 +48,22 @@ class Panels(NamedTuple):
 def panels(g: Pieces, dim: int) -> Panels:
     """Cut the half line at g's breaks, finely between and ever finer towards them."""
     edge = g.breaks[-1]
-    least, most = _PANELS
-    num = int(min(max(least, _PER_RISE * g.lipschitz * edge), most))
+    widths, (least, most) = np.diff(g.breaks), _PANELS
+    wanted = least * widths / edge + _PER_RISE * g.lipschitz * widths
+    num = np.ceil(wanted * min(1.0, most / wanted.sum())).astype(int) + 1
+    inner = [
+        np.linspace(low, high, count)
+        for (low, high), count in zip(itertools.pairwise(g.breaks), num, strict=True)
+    ]
     near = edge * np.geomspace(1e-9, 1e-2, min(48, most // (2 * g.breaks.size)))
     towards = np.add.outer(g.breaks, np.concatenate([-near, [0.0], near])).ravel()
-    z = np.append(np.linspace(0, _REACH * edge, num), np.clip(towards, 0, _REACH * edge))
-    z = np.unique(z)
+    beyond = np.linspace(edge, _REACH * edge, least // 2)
+    z = np.unique(np.concatenate([*inner, beyond, np.clip(towards, 0, _REACH * edge)]))
     middle, half = (z[1:] + z[:-1]) / 2, np.diff(z) / 2
     inside = middle < edge
     piece = np.searchsorted(g.breaks, middle[inside]) - 1
     value, reach = np.zeros_like(middle), np.zeros_like(middle)
-    value[inside], reach[inside] = g(middle[inside], piece), g.lipschitz * half[inside]
+    value[inside], reach[inside] = g(middle[inside], piece), g.lipschitz[piece] * half[inside]
     mu = Measure(dim)
     mass = np.append(np.abs(np.diff(np.asarray(mu.cdf(z)))), mu.sf(z[-1])) + _ROUNDING
     return Panels(

@@ -92,6 +92,12 @@ def _rule(phase: float) -> Rule:
     return Rule(rounded_up(phase / _resolved(_NODES[-1])), _NODES[-1])
 
 
+def is_resolved(regularity: Any, rule: Rule, u: Array) -> Array:
+    """Tell whether a rule, chosen for what a tracer hid, resolves frequencies u to rounding."""
+    width = jnp.max(jnp.diff(jnp.asarray(regularity.breaks))) / rule.panels
+    return width * (1 + regularity.growth + u) <= _resolved(rule.nodes) * (1 + 1e-9)
+
+
 def _resolved(nodes: int) -> float:
     """Solve 2N(1 − ln(2N/a)) = −35 for the phase 4a of e^{iωz} that N nodes resolve to e^{−35}."""
     return 8 * nodes * math.exp(-1 - 35 / (2 * nodes))
@@ -118,6 +124,7 @@ def moments(target: Any, dim: int, rule: Rule) -> Moments:
     points, weights = np.polynomial.legendre.leggauss(rule.nodes)
     share = ((points[None, :] + 1) / 2 + np.arange(rule.panels)[:, None]) / rule.panels
     widths, pieces = jnp.diff(breaks), breaks.size - 1
+    widths = jnp.where(jnp.all(widths >= 0), widths, jnp.nan)  # a tracer hid knots out of order
     z = breaks[:-1, None] + widths[:, None] * share.ravel()[None, :]
     z = jnp.maximum(z.ravel(), 1e-150)  # where a piece at 0 has no width
     weight = widths[:, None] * np.tile(weights / (2 * rule.panels), rule.panels)[None, :]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxdepth._misc import check_integer, is_traced, refuse
+from jaxdepth._misc import check_integer, check_real, is_traced, refuse
 from jaxdepth.radial._hankel import (
     Moments,
     Rule,
@@ -26,7 +26,6 @@ from jaxdepth.radial._hankel import (
 
 NODES_U = 48  # Chebyshev nodes in a panel of u
 PARTS = 256  # equal parts of a panel; on each, tubes are counted at their densest
-_PHASE_U = 38.0  # of e^{2iZu} that a panel resolves: N(1 − ln(N/a)) = −30, a = phase/4
 _HIDDEN_PANELS = 64
 _FARTHEST_PHASE = 800.0  # of radius·U, which the cost is proportional to
 
@@ -60,10 +59,12 @@ class Masses(NamedTuple):
 
 def check_panels(cutoff: Any, panels_u: Any, panels_z: Any) -> tuple[Any, int | None, int | None]:
     """Check a method's settings."""
-    if cutoff is not None and not is_traced(cutoff) and not 1 < float(cutoff) < math.inf:
-        refuse("cutoff", "finite and greater than 1", cutoff)
+    if cutoff is not None and not is_traced(check_real("cutoff", cutoff)):
+        cutoff = np.float64(cutoff)
+        if not 1 < cutoff < math.inf:
+            refuse("cutoff", "finite and greater than 1", cutoff)
     return (
-        cutoff if cutoff is None or is_traced(cutoff) else np.float64(cutoff),
+        cutoff,
         panels_u if panels_u is None else check_integer("panels_u", panels_u, 2),
         panels_z if panels_z is None else check_integer("panels_z", panels_z, 1),
     )
@@ -87,8 +88,7 @@ def _choose_sizes(
     else:
         highest = float(np.max(cutoff))
         rule = rule_in_z(regularity, highest)
-        phase = 2 * float(np.max(regularity.breaks)) * highest * math.log(highest)
-        default = max(16, rounded_up(phase / _PHASE_U))
+        default = _panels_in_u(float(np.max(regularity.breaks)), highest)
     return Sizes(panels_u or default, Rule(panels_z, 32) if panels_z else rule)
 
 
@@ -103,7 +103,20 @@ def _choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
     sparse = (math.log(100) + xp.maximum(log_k, 0.0) - math.log(a) - log_beta) / (2 * a)
     farthest = _FARTHEST_PHASE / regularity.breaks[-1]
     # In the exponent first: in few dimensions k tubes are sparse nowhere near.
-    return xp.maximum(regularity.reach + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
+    reach = xp.minimum(regularity.reach, farthest)
+    return xp.maximum(reach + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
+
+
+def _panels_in_u(radius: float, cutoff: float) -> int:
+    """Choose how many panels resolve m(u) ~ level·e^{2iZu} to e^{−20}.
+
+    N(1 − ln(N/a)) = −20 − ln(level) has a solution a, a quarter of the phase of a panel: the last,
+    or those of width 8/panels below u = 1. The level is that of odd dimensions, 2Z³u²/3π.
+    """
+    level = max(0.0, 3 * math.log(radius) + 2 * math.log(cutoff) + math.log(2 / (3 * math.pi)))
+    resolved = 4 * NODES_U * math.exp(-1 - (20 + level) / NODES_U)
+    phase = 2 * radius * max(cutoff * math.log(cutoff), 8.0)
+    return max(16, rounded_up(phase / resolved))
 
 
 def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:
@@ -117,6 +130,7 @@ def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:
 def edges_of(panels: int, cutoff: Any, xp: Any) -> Any:
     """Break [0, U] evenly up to 1, where q has a square-root singularity, then by equal ratios."""
     inner = max(1, panels // 8)
+    cutoff = xp.where(cutoff > 1, cutoff, math.nan)  # a tracer hid it: nothing is proven then
     outer = xp.exp(xp.log(cutoff) * (np.arange(1, panels + 1) / panels))
     return xp.concatenate([np.arange(inner + 1) / inner, outer])
 
@@ -126,9 +140,10 @@ def _masses(
 ) -> tuple[Array, Array, Array]:
     """Integrate m over every part: masses, bounds on their errors, left ends.
 
-    m is replaced by its interpolant on each panel. On an ellipse m is at most
-    d|u|·|K|², |K| ≤ e^{Z|Im u|} ∫ |g J_ν| b, b = 1 (integer orders), √(2z|u|/π), √(2/πz|u|) (d =
-    1), and by Cauchy–Schwarz with ∫ g²J_ν²/z = ‖g‖²/d ≤ B²/d, B the bound of g,
+    m is replaced by its interpolant on each panel. (The rounding of the rule to parts and of its
+    sums is far below that of adding up all parts, which the ladder bounds.) On an ellipse m is at
+    most d|u|·|K|², |K| ≤ e^{Z|Im u|} ∫ |g J_ν| b, b = 1 (integer orders), √(2z|u|/π) or √(2/πz|u|)
+    (d = 1), and by Cauchy–Schwarz with ∫ g²J_ν²/z = ‖g‖²/d ≤ B²/d, B the bound of g,
     d|K|² ≤ B²e^{2Z|Im u|}·{Z²/2, 2Z³|u|/3π, 2Z/π|u|}.
     """
     nodes, to_parts = chebyshev_rule(NODES_U, PARTS)

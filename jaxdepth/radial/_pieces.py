@@ -89,7 +89,7 @@ class SignCosine(AbstractTarget):
 
 
 class Shells(AbstractTarget):
-    """Signed shells: g = values[i] for edges[i] < z ≤ edges[i+1], and 0 elsewhere.
+    """Signed shells: g = values[i] for edges[i] < z ≤ edges[i+1], and 0 outside the outer edges.
 
     Args:
         edges: radii in z units, non-negative, increasing, shape (shells + 1,).
@@ -215,7 +215,9 @@ class Profile(AbstractTarget):
         """
         xp = jnp if is_traced(self.knots, self.values) else np
         rises, runs = xp.diff(self.values), xp.diff(self.knots)
-        energy = xp.sum((self.values[1:] ** 2 + self.values[:-1] ** 2) * runs) / 2
+        largest = xp.maximum(xp.max(xp.abs(self.values)), 1e-300)
+        rises, sizes = rises / largest, self.values / largest
+        energy = xp.sum((sizes[1:] ** 2 + sizes[:-1] ** 2) * runs) / 2
         return Segments(
             stacked(0.0, self.knots),
             stacked(self.values[0], self.values[:-1]),

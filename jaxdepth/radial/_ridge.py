@@ -68,14 +68,17 @@ def ridge_error(
     if not is_traced(directions):
         directions = np.asarray(directions, np.float64)
         check_finite("directions", directions)
-    if directions.ndim != 2 or directions.shape[1] != dim:
-        refuse("directions", f"rows of length {dim}", directions.shape)
+    if directions.ndim != 2 or directions.shape[1] != dim or not len(directions):
+        refuse("directions", f"rows of length {dim}, at least one", directions.shape)
     if not is_traced(directions) and not (np.abs(directions).max(axis=1, initial=0) > 0).all():
         refuse("directions", "rows that are not 0", directions)
     if frequencies is None:
         reach = 4.0 if is_traced(target) else float(np.max(target.regularity.reach))
         frequencies = np.arange(1, math.ceil((reach + 6) / _SPACING) + 1) * _SPACING
     check_points("frequencies", frequencies)
+    check_finite("frequencies", frequencies)
+    if np.ndim(frequencies) != 1:
+        refuse("frequencies", "one row of numbers", np.shape(frequencies))
     highest = None if is_traced(frequencies) else np.max(frequencies, initial=0.0) + 1
     rule = rule_in_z(target.regularity, highest)
     kernel = eqx.Partial(_ridge_error, dim, rule)
@@ -84,7 +87,9 @@ def ridge_error(
 
 @eqx.filter_jit
 def _ridge_error(dim: int, rule: Rule, target: Any, directions: Array, u: Array) -> Array:
-    v = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
+    longest = jax.lax.stop_gradient(jnp.max(jnp.abs(directions), axis=1, keepdims=True))
+    v = directions / longest  # squares of what is very long or short are no numbers
+    v = v / jnp.linalg.norm(v, axis=1, keepdims=True)
     xi = (v[:, None, :] * u[None, :, None]).reshape(-1, dim)
     xi = jnp.concatenate([jnp.zeros_like(xi[:1]), xi])
     gram = (_overlap(dim, xi, -1) + _overlap(dim, xi, 1)) / 2

@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Real
 
 from jaxdepth._misc import check_finite, check_integer, in_float64, is_traced, refuse
 from jaxdepth.radial._bessel import check_points
-from jaxdepth.radial._hankel import Rule, rule_in_z, spectral_density
+from jaxdepth.radial._hankel import Rule, is_resolved, rule_in_z, spectral_density
 
 Scalar = Float[Array | np.ndarray | np.floating, ""]
 
@@ -101,7 +101,8 @@ class AbstractTarget(eqx.Module):
         breaks = like(self.segments.breaks, z)
         piece = jnp.clip(jnp.searchsorted(breaks, z) - 1, 0, breaks.size - 2)
         within = (z >= breaks[0]) & (z <= breaks[-1])
-        return jnp.where(within, self.inside(z, piece), jnp.zeros_like(z))
+        outside = jnp.where(jnp.isnan(z), z, jnp.zeros_like(z))
+        return jnp.where(within, self.inside(z, piece), outside)
 
     def spectrum(
         self, u: Real[ArrayLike, "*shape"], dim: int
@@ -110,8 +111,8 @@ class AbstractTarget(eqx.Module):
 
         m(u) = d·u·K(u)², K(u) = ∫ g(z) J_ν(z) J_{ν−1}(uz) dz and ν = d/2; it integrates to
         ‖g‖²_{L2(μ)} (Parseval). By Gauss–Legendre quadrature, in float64 whatever the caller's
-        setting; under `jit` or `vmap` it needs the caller's x64, and radius·u up to about 1,500 is
-        resolved.
+        setting; under `jit` or `vmap` it needs the caller's x64, and radius·u beyond about 1,500 is
+        not resolved and NaN.
 
         Args:
             u: frequency radii, at least 0.
@@ -236,4 +237,5 @@ def stacked(*numbers: Any) -> Any:
 
 @eqx.filter_jit
 def _spectrum(dim: int, rule: Rule, target: AbstractTarget, u: Any) -> Array:
-    return spectral_density(target, dim, jnp.ravel(u), rule).reshape(jnp.shape(u))
+    density = spectral_density(target, dim, jnp.ravel(u), rule).reshape(jnp.shape(u))
+    return jnp.where(is_resolved(target.regularity, rule, u), density, jnp.nan)
