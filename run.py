@@ -32,13 +32,16 @@ OPTIONAL = {  # what the tests can do without, and what is then not checked
     "beartype": "argument types and shapes at run time",
 }
 IMPORTED_AS = {"python-flint": "flint"}  # where it is not by the package's own name
-TESTS = [  # name, arguments to python, environment
-    ("ruff format", ["-m", "ruff", "format", "--check", "."], {}),
-    ("ruff check", ["-m", "ruff", "check", "."], {}),
-    ("mypy", ["-m", "mypy"], {}),
-    ("pytest, 64-bit on", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "1"}),
-    ("pytest, 64-bit off", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "0"}),
+TESTS = [  # name, arguments to python, environment; what is in one list may run at once
+    [("ruff format", ["-m", "ruff", "format", "--check", "."], {})],
+    [("ruff check", ["-m", "ruff", "check", "."], {})],
+    [("mypy", ["-m", "mypy"], {})],
+    [
+        ("pytest, 64-bit on", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "1"}),
+        ("pytest, 64-bit off", ["-m", "pytest"], {"JAXDEPTH_TEST_X64": "0"}),
+    ],
 ]
+EACH = 5 * 2**30  # bytes of memory that a pass of the tests may take
 CACHE = "JAX_COMPILATION_CACHE_DIR"
 KEEP_ALL = {  # programs too quick to compile or too small to be kept by default
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -76,34 +79,25 @@ def main(arguments):
 
 
 def test(python, arguments):
-    """Run every check though one fails, tell each with its seconds; `arguments` go to pytest.
-
-    What is exact runs in float64 in both passes of the tests: compiled in the first, it is read in
-    the second. Every call starts with nothing compiled, unless the user keeps programs elsewhere.
-    """
-    if os.environ.get(CACHE):
-        return checked(python, arguments, {})
-    with tempfile.TemporaryDirectory(prefix="jaxdepth-compiled-") as folder:
-        return checked(python, arguments, dict(KEEP_ALL, **{CACHE: folder}))
-
-
-def checked(python, arguments, compiled):
-    """Run every check with `compiled` in its environment; return the exit status."""
+    """Run every check though one fails, tell each with its seconds; `arguments` go to pytest."""
     floors = requirements("test")
     here = python == sys.executable
     missing = [name for name in OPTIONAL if here and lacks(name, floors[name])]
     outcomes = []
-    for name, command, environment in TESTS:
-        if command[1] in missing:
-            outcomes.append((name, "SKIPPED", 0.0))
-            continue
-        print("\n== " + name, flush=True)
-        start = time.time()
-        command = [python] + command + (arguments if "pytest" in command else [])
-        status = call(command, dict(compiled, **environment), ROOT)
-        if status == 130:
-            return status
-        outcomes.append((name, "failed" if status else "passed", time.time() - start))
+    with tempfile.TemporaryDirectory(prefix="jaxdepth-tests-") as folder:
+        for group in TESTS:
+            at_once, checks = roomy(group), []
+            for name, command, environment in group:
+                if command[1] in missing:
+                    outcomes.append((name, "SKIPPED", 0.0))
+                    continue
+                command = [python] + command + (arguments if "pytest" in command else [])
+                kept = compiled(folder, name if at_once else "by all")
+                checks.append((name, command, dict(kept, **environment)))
+            for status, outcome in together(checks, folder) if at_once else one_by_one(checks):
+                if status == 130:
+                    return status
+                outcomes.append(outcome)
     print("\n== summary")
     for name, outcome, seconds in outcomes:
         print(f"{name:18}  {outcome:7}  {seconds:6.1f} s")
@@ -112,11 +106,71 @@ def checked(python, arguments, compiled):
     return int(any(outcome == "failed" for _, outcome, _ in outcomes))
 
 
-def call(command, environment=(), folder=None):
-    """Run a command with the checkout's own jaxdepth first; return its exit status."""
+def compiled(folder, name):
+    """Let processes share what they compile, unless the user keeps it.
+
+    Passes at work at once have their own: one could read what the other has half written.
+    """
+    if os.environ.get(CACHE):
+        return {}
+    return dict(KEEP_ALL, **{CACHE: os.path.join(folder, "compiled", name)})
+
+
+def roomy(checks):
+    """Tell whether there are processors and memory for all checks at once."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # no POSIX
+        return False
+    return len(checks) > 1 and (os.cpu_count() or 1) >= len(checks) and memory >= EACH * len(checks)
+
+
+def one_by_one(checks):
+    """Run checks in turn; yield the status and the outcome of each."""
+    for name, command, environment in checks:
+        print("\n== " + name, flush=True)
+        start = time.time()
+        yield judged(name, finished(started(command, environment, ROOT)), start)
+
+
+def together(checks, folder):
+    """Run checks at once: the first is seen at work, the others' output when it is complete."""
+    start = time.time()
+    behind = []
+    for name, command, environment in checks[1:]:
+        path = os.path.join(folder, name)
+        with open(path, "wb") as told:
+            behind.append((name, path, started(command, environment, ROOT, told)))
+    outcomes = list(one_by_one(checks[:1]))
+    for name, path, process in behind:
+        status = finished(process)
+        print("\n== " + name + ", at the same time")
+        with open(path, encoding="utf-8", errors="replace") as told:
+            print(told.read(), flush=True)
+        outcomes.append(judged(name, status, start))
+    return outcomes
+
+
+def judged(name, status, start):
+    """Return the exit status, and a row of the summary."""
+    return status, (name, "failed" if status else "passed", time.time() - start)
+
+
+def call(command):
+    """Run a command; return its exit status."""
+    return finished(started(command, {}))
+
+
+def started(command, environment, folder=None, output=None):
+    """Start a command with the checkout's own jaxdepth first."""
     path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
-    environment = dict(os.environ, PYTHONPATH=path, **dict(environment))
-    process = subprocess.Popen(command, env=environment, cwd=folder)
+    environment = dict(os.environ, PYTHONPATH=path, **environment)
+    error = subprocess.STDOUT if output else None
+    return subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=error)
+
+
+def finished(process):
+    """Wait for a command; return its exit status, 130 after Ctrl-C."""
     interrupted = False
     while True:
         try:

@@ -181,43 +181,88 @@ def test_a_python_that_cannot_make_a_venv_says_what_to_do(script, monkeypatch, c
     assert f"sudo apt install python{NEW}-venv" in capsys.readouterr().out
 
 
-def test_one_failed_check_hides_no_other_and_fails_the_whole(script, monkeypatch, capsys):
-    ran = []
+@pytest.fixture
+def ran(script, monkeypatch):
+    """What the checks start: command, environment, whether another one was still at work."""
+    at_work, calls = [], []
 
-    def call(command, environment, folder):
-        ran.append((command[2], environment.get("JAXDEPTH_TEST_X64"), command[3:]))
+    def started(command, environment, folder=None, output=None):
+        calls.append((command[2], command[3:], dict(environment), bool(at_work)))
+        at_work.append(command)
+        if output:
+            output.write(b"told beside it")
+        return command
+
+    def finished(command):
+        at_work.remove(command)
         return int(command[2] == "mypy")
 
-    monkeypatch.setattr(script, "call", call)
+    monkeypatch.setattr(script, "started", started)
+    monkeypatch.setattr(script, "finished", finished)
+    return calls
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_one_failed_check_hides_no_other_and_fails_the_whole(
+    script, ran, room, monkeypatch, capsys
+):
+    monkeypatch.setattr(script, "roomy", lambda checks: room and len(checks) > 1)
     assert script.test("another python", ["-k", "name"]) == 1
-    assert [name for name, _, _ in ran] == ["ruff", "ruff", "mypy", "pytest", "pytest"]
-    assert ran[3:] == [("pytest", "1", ["-k", "name"]), ("pytest", "0", ["-k", "name"])]
+    assert sorted(call[0] for call in ran) == ["mypy", "pytest", "pytest", "ruff", "ruff"]
+    assert [call[1] for call in ran if call[0] == "pytest"] == [["-k", "name"]] * 2
+    assert {call[2].get("JAXDEPTH_TEST_X64") for call in ran} == {None, "0", "1"}
+    assert any(call[3] for call in ran) == room
     out = capsys.readouterr().out
     assert out.count("passed") == 4
     assert out.count("failed") == 1
+    assert out.count("told beside it") == int(room)
 
 
-def test_both_passes_share_one_folder_of_compiled_programs_that_does_not_stay(script, monkeypatch):
-    folders = []
+def test_passes_run_at_once_only_where_there_are_processors_and_memory(script, monkeypatch):
+    checks = [("one", [], {}), ("two", [], {})]
+    monkeypatch.setattr(script.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(
+        script.os, "sysconf", lambda name: 2**12 if name == "SC_PAGE_SIZE" else 2**22
+    )
+    assert script.roomy(checks)
+    assert not script.roomy(checks[:1])
+    assert not script.roomy(checks * 2)  # four at once on two processors
+    monkeypatch.setattr(script, "EACH", 2**34)
+    assert not script.roomy(checks)
+    monkeypatch.setattr(script, "EACH", 2**30)
+    monkeypatch.setattr(script.os, "cpu_count", lambda: None)
+    assert not script.roomy(checks)
 
-    def call(command, environment, folder):
-        folders.append(environment.get(script.CACHE))
-        assert folders[-1] is None or Path(folders[-1]).is_dir()
-        return 0
 
-    monkeypatch.setattr(script, "call", call)
+def test_output_from_the_side_is_kept_whole(script, tmp_path, capfd):
+    loud = [sys.executable, "-c", "import sys; print('x' * 99999); print('end', file=sys.stderr)"]
+    checks = [("first", [sys.executable, "-c", "pass"], {}), ("second", loud, {})]
+    outcomes = script.together(checks, str(tmp_path))
+    assert [(status, row[0], row[1]) for status, row in outcomes] == [
+        (0, "first", "passed"), (0, "second", "passed"),
+    ]  # fmt: skip
+    out = capfd.readouterr().out
+    assert "x" * 99999 in out
+    assert "end" in out
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_passes_share_what_they_compile_unless_they_run_at_once(script, ran, room, monkeypatch):
+    monkeypatch.setattr(script, "roomy", lambda checks: room and len(checks) > 1)
     monkeypatch.delenv(script.CACHE, raising=False)
     script.test("another python", [])
-    assert len(set(folders)) == 1
-    assert not Path(folders[0]).exists()
-    folders.clear()
+    folders = [call[2][script.CACHE] for call in ran]
+    assert len(set(folders)) == (3 if room else 1)
+    assert not any(Path(folder).parent.exists() for folder in folders)
+    ran.clear()
     monkeypatch.setenv(script.CACHE, "the user's own")
     script.test("another python", [])
-    assert set(folders) == {None}  # as the environment has it
+    assert not any(script.CACHE in call[2] for call in ran)  # as the environment has it
 
 
 def test_a_check_that_cannot_run_here_is_told_loudly(script, monkeypatch, capsys):
-    monkeypatch.setattr(script, "call", lambda *a: 0)
+    monkeypatch.setattr(script, "started", lambda *a: a[0])
+    monkeypatch.setattr(script, "finished", lambda command: 0)
     monkeypatch.setattr(
         script, "lacks", lambda name, floor: f"has no {name}" if name == "mypy" else ""
     )
