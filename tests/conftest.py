@@ -29,16 +29,15 @@ with contextlib.suppress(ImportError):
 def pytest_collection_modifyitems(config, items):
     """Leave out of each pass what is the same in the other, or belongs there.
 
-    A test that sets 64-bit itself runs in the pass that is so, one marked `once` with it on; an
-    example runs as users meet it, with 64-bit off.
+    A test that sets 64-bit itself runs in the pass that is so; one marked `once`, and an example,
+    as users meet them, with 64-bit off.
     """
     elsewhere = "x32" if X64 else "x64"
 
     def belongs(item):
-        if isinstance(item, pytest.DoctestItem):
-            return not X64
-        marked = item.get_closest_marker("once") is not None
-        return elsewhere not in item.fixturenames and (X64 or not marked)
+        fixtures = getattr(item, "fixturenames", ())
+        once = isinstance(item, pytest.DoctestItem) or item.get_closest_marker("once")
+        return elsewhere not in fixtures and not (once and X64 and "x64" not in fixtures)
 
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]
