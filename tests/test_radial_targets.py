@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import mpmath
 import numpy as np
 import pytest
 
@@ -100,3 +101,31 @@ def test_phases_beyond_any_quadrature_are_refused():
 def test_negative_frequencies_are_refused():
     with pytest.raises(ValueError, match="`frequency` must be non-negative"):
         jd.radial.Cosine(-1.0, 2.0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("scale", [0.3, 1.0, 7.0])
+def test_the_unit_of_length_drops_out(scale):
+    # Written out in R^d for a ball of any radius ρ: φ(r) = (ρ/r)^ν J_ν(2πρr), ∫φ² = V_d ρ^d, and
+    # (gφ)^(ξ) = 2π|ξ|^{1−ν} ∫ gφ r^ν J_{ν−1}(2π|ξ|r) dr, whose square over the sphere is m(u)/ρ.
+    dim, b, u = 5, 3.0, 1.7
+    nu, edge = mpmath.mpf(dim) / 2, b / (2 * mpmath.pi * scale)
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+
+    def integral(fn):
+        r = [edge * (x + 1) / 2 for x in map(mpmath.mpf, nodes)]
+        return edge / 2 * sum(w * fn(x) for w, x in zip(weights, r, strict=True))
+
+    def phi(r):
+        return (scale / r) ** nu * mpmath.besselj(nu, 2 * mpmath.pi * scale * r)
+
+    sphere, volume = (2 * mpmath.pi**nu / mpmath.gamma(nu), mpmath.pi**nu / mpmath.gamma(nu + 1))
+    norm = sphere * integral(lambda r: phi(r) ** 2 * r ** (dim - 1)) / (volume * scale**dim)
+    xi = mpmath.mpf(u) * scale
+    transform = (2 * mpmath.pi * xi ** (1 - nu)) * integral(
+        lambda r: phi(r) * r**nu * mpmath.besselj(nu - 1, 2 * mpmath.pi * xi * r)
+    )
+    density = sphere * xi ** (dim - 1) * transform**2 / (volume * scale**dim) * scale
+    target = jd.radial.Ball(b)
+    assert float(norm) == pytest.approx(float(jd.radial.Measure(dim).cdf(b)), rel=1e-12)
+    assert float(density) == pytest.approx(float(target.spectrum(u, dim)), rel=1e-11)
