@@ -368,7 +368,7 @@ NETWORKS = {
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_network_of_the_library_is_read_as_it_computes(name):
+def test_every_network_of_the_library_is_read_as_it_computes(name, x64):
     net, x = NETWORKS[name](), jnp.array([-1.7, 0.3, 2.2])
     found = enclose(listed(net), *3 * [np.asarray(x, np.float64)], 0.0, 0.0)
     assert found.sound.all()
