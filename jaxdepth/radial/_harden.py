@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,11 +28,11 @@ class Hardened(eqx.Module):
     """A profile that is hard for 2-layer networks.
 
     Attributes:
-        target: the best found; a `Profile`, or the given target where nothing better was found.
+        target: the best found; a `Profile`, or a given target where nothing better was found.
         certificate: of it, at the number of directions asked for.
-        start: the floor of the given target's nearest admissible profile.
-        floors: the floor of every start's best profile, as the ascent computes it, the first from
-            the given target, the others from waves.
+        start: the best floor among the given targets' nearest admissible profiles.
+        floors: the floor of every start's best profile, as the ascent computes it, first from the
+            given targets, then from waves.
     """
 
     target: AbstractTarget
@@ -40,7 +42,7 @@ class Hardened(eqx.Module):
 
 
 def harden(
-    target: AbstractTarget,
+    target: AbstractTarget | Sequence[AbstractTarget],
     dim: int,
     num_directions: float | int,
     *,
@@ -52,29 +54,29 @@ def harden(
 ) -> Hardened:
     """Search the profile that keeps the floor of `certify` highest, by gradient ascent.
 
-    Over profiles linear between equally spaced knots on [0, radius of the target], with |g| ≤ 1,
-    Lipschitz with the given constant, and 0 at the last knot. With v the values at the knots the
+    Over profiles linear between equally spaced knots up to the targets' largest radius, with |g| ≤
+    1, Lipschitz with the given constant, and 0 at the last knot. With v the values at the knots the
     computed floor is a quadratic form vᵀFv (m(u) is the square of a linear functional of g), so
     that F is computed once and an ascent costs one product with it a step: v ← A(v + Fv/λ_max), A
-    the nearest-admissible map below. Not convex: several starts, the given target's values and
+    the nearest-admissible map below. Not convex: several starts, the given targets' values and
     waves cos(sz) of evenly spaced frequencies. The best iterate counts, not the last.
 
     A(v) is the middle of the greatest and the least Lipschitz functions under and above v (McShane
     1934), clipped to [−1, 1]; it leaves admissible v as they are.
 
     Args:
-        target: where to start; concrete.
+        target: where to start, one or several; concrete.
         dim: the dimension d.
         num_directions: k, at least 1.
         lipschitz: the constant, in reciprocal z units, positive.
         num_knots: chosen where None: twice the Lipschitz constant to a unit of z, 33 at least.
-        starts: how many, the given target's among them.
+        starts: how many, the given targets among them.
         steps: of the ascent from each.
         method: how to certify; `Bounded()` where None.
 
     Returns:
-        A `Hardened`, never worse than the admissible starts. Where the given target is itself
-        admissible (bounded by 1, as Lipschitz and without jumps), it is one of them, exactly.
+        A `Hardened`, never worse than the starts' nearest admissible profiles, nor than any given
+        target that is itself admissible (bounded by 1, as Lipschitz and without jumps).
 
     Raises:
         ValueError: a traced target; numbers out of range.
@@ -90,48 +92,61 @@ def harden(
         is any Lipschitz function that keeps mass away from the tubes.
     """
     dim = check_integer("dim", dim, 1)
-    check_target(target)
-    if is_traced(target):
-        refuse("target", "concrete", "a tracer", "Call `harden` outside jit, vmap and grad.")
-    for argument, value in (("num_directions", num_directions), ("lipschitz", lipschitz)):
-        least = 1 if argument == "num_directions" else 0
-        if not (least <= value < math.inf and value > 0):
-            refuse(argument, f"finite and {'at least 1' if least else 'positive'}", value)
-    starts, steps = check_integer("starts", starts, 1), check_integer("steps", steps, 1)
+    targets = _named(target)
+    _check_positive("num_directions", num_directions, least=1)
+    _check_positive("lipschitz", lipschitz)
+    starts, steps = check_integer("starts", starts, len(targets)), check_integer("steps", steps, 1)
     method = Bounded() if method is None else method
     if not isinstance(method, Bounded):
         refuse("method", "a `Bounded`", method)
-    radius = float(target.regularity.breaks[-1])
+    radius = max(float(each.regularity.breaks[-1]) for each in targets)
     if num_knots is None:
         num_knots = min(_MOST_KNOTS, max(33, math.ceil(2 * lipschitz * radius) + 1))
     num_knots = check_integer("num_knots", num_knots, 3, _MOST_KNOTS)
 
     knots = np.linspace(0.0, radius, num_knots)
-    values = _start_values(target, knots, starts, float(lipschitz))
+    values = _start_values(targets, knots, starts, float(lipschitz))
     model = Profile(knots, np.ones(num_knots))
     form = floor_form(model, dim, float(num_directions), method)
     ascend = eqx.Partial(_ascend, steps)
     begun, best, floors = in_float64("harden", ascend, form, knots, values, float(lipschitz))
     candidates: list[AbstractTarget] = [Profile(knots, best[int(np.argmax(floors))])]
-    if _admissible(target, lipschitz):
-        candidates.append(target)
+    candidates += [each for each in targets if _admissible(each, lipschitz)]
     certificates = [certify(g, dim, float(num_directions), method=method) for g in candidates]
     won = int(np.argmax([float(certificate.floor) for certificate in certificates]))
     return Hardened(
         target=candidates[won],
         certificate=certificates[won],
-        start=float(begun[0] @ form @ begun[0]),
+        start=max(float(v @ form @ v) for v in begun[: len(targets)]),
         floors=np.asarray(floors),
     )
 
 
+def _named(target: Any) -> list[AbstractTarget]:
+    targets = list(target) if isinstance(target, Sequence) else [target]
+    for each in targets or [None]:
+        check_target(each)
+    if is_traced(targets):
+        refuse("target", "concrete", "a tracer", "Call `harden` outside jit, vmap and grad.")
+    return targets
+
+
+def _check_positive(argument: str, value: Any, least: float = 0) -> None:
+    if not (value > 0 and least <= value < math.inf):
+        refuse(argument, f"finite and {f'at least {least}' if least else 'positive'}", value)
+
+
 def _start_values(
-    target: AbstractTarget, knots: np.ndarray, starts: int, lipschitz: float
+    targets: list[AbstractTarget], knots: np.ndarray, starts: int, lipschitz: float
 ) -> np.ndarray:
-    own = in_float64("harden", lambda g, z: g.profile(jnp.asarray(z)), target, knots)
+    own = [
+        in_float64("harden", lambda g, z: g.profile(jnp.asarray(z)), each, knots)
+        for each in targets
+    ]
     highest = min(lipschitz, math.pi / (3 * (knots[1] - knots[0])))
-    frequencies = highest * np.arange(1, starts) / max(starts - 1, 1)
-    return np.concatenate([np.asarray(own)[None], np.cos(frequencies[:, None] * knots[None, :])])
+    waves = starts - len(targets)
+    frequencies = highest * np.arange(1, waves + 1) / max(waves, 1)
+    return np.concatenate([np.asarray(own), np.cos(frequencies[:, None] * knots[None, :])])
 
 
 def _admissible(target: AbstractTarget, lipschitz: float | int) -> bool:

@@ -102,8 +102,8 @@ def _choose_cutoff(dim: int, regularity: Any, log_k: Any) -> Any:
     log_beta = math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
     sparse = (math.log(100) + xp.maximum(log_k, 0.0) - math.log(a) - log_beta) / (2 * a)
     farthest = _FARTHEST_PHASE / regularity.breaks[-1]
-    # In the exponent first: in few dimensions k tubes are sparse nowhere near.
     reach = xp.minimum(regularity.reach, farthest)
+    # The minimum in the exponent: in few dimensions k tubes are sparse nowhere near.
     return xp.maximum(reach + 3, xp.exp(xp.minimum(sparse, xp.log(farthest))))
 
 

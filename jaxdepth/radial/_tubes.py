@@ -25,7 +25,7 @@ def log_share(dim: int, u: Array) -> Array:
 
     q = I_x(a, ½) with x = 1/u², a = (d−1)/2, in logarithms because u^{1−d} underflows. For x ≤ ½
 
-        I_x(a, ½) = x^a √(1−x)/(a·B(a, ½)) · Σ_n x^n (a+½)_n/(a+1)_n      (DLMF 8.17.7),
+        I_x(a, ½) = x^a √(1−x)/(a·B(a, ½)) · Σ_n x^n (a+½)_n/(a+1)_n      (DLMF 8.17.8),
 
     a sum of positive terms with ratios below x.
     """
