@@ -58,7 +58,7 @@ class Config:
     """
 
     dims: tuple[int, ...] = (3, 10)
-    wave_dims: tuple[int, ...] = (4, 7, 10)
+    wave_dims: tuple[int, ...] = (4, 10)
     widths: tuple[int, ...] = (4, 8, 16, 32)
     seeds: int = 2
     steps: int = 2_000

@@ -34,9 +34,8 @@ def envelope(nu, z, exact):
     return np.where(z < abs(nu), abs(exact), np.maximum(abs(exact), np.sqrt(2 / (np.pi * z))))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("nu", ORDERS)
-def test_both_orders_are_right_to_a_hundred_roundings(nu):
+def test_both_orders_are_right_to_a_hundred_roundings(nu, x64):
     z = points(nu)
     pair = jd.radial.bessel_pair(nu, z)
     chex.assert_type(pair, jnp.float64)

@@ -7,6 +7,8 @@ import pytest
 
 import jaxdepth as jd
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 K = np.array([0.0, 1.0, 4.0, 35.0, 1e3])
 CASES = {  # name: target, dimension; every kind of target, every kind of dimension
     "ball": (jd.radial.Ball(2.0), 3),
@@ -20,7 +22,6 @@ CASES = {  # name: target, dimension; every kind of target, every kind of dimens
 SETTINGS = {"cutoff": 8.0, "panels_u": 16}
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", CASES)
 def test_float64_under_its_model_agrees_with_ball_arithmetic(name):
     target, dim = CASES[name]
@@ -38,7 +39,6 @@ def test_float64_under_its_model_agrees_with_ball_arithmetic(name):
     assert abs(proven.norm_squared - bounded.norm_squared) < 1e-13
 
 
-@pytest.mark.once
 def test_least_numbers_of_directions_are_those_of_the_other_grade_and_of_the_floors():
     target, error = jd.radial.Cosine(3.0, 8.0), np.array([0.5, 0.4235, 0.42, 0.2, 0.05, 0.01])
     proven = jd.radial.min_directions(target, 4, error, method=jd.radial.Certified(**SETTINGS))
@@ -54,7 +54,6 @@ def test_least_numbers_of_directions_are_those_of_the_other_grade_and_of_the_flo
         assert below > asked >= at
 
 
-@pytest.mark.once
 def test_ball_bessel_functions_hold_the_truth():
     from flint import ctx
 
@@ -73,7 +72,6 @@ def test_ball_bessel_functions_hold_the_truth():
                 assert float(found.rad()) < 1e-20
 
 
-@pytest.mark.once
 def test_coarse_rules_and_far_counts_leave_a_floor_of_nothing():
     coarse = jd.radial.Certified(cutoff=8.0, panels_u=2, panels_z=1)
     found = jd.radial.certify(jd.radial.Ball(40.0), 3, K, method=coarse)

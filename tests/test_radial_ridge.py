@@ -8,6 +8,8 @@ import pytest
 
 import jaxdepth as jd
 
+pytestmark = pytest.mark.usefixtures("x64")
+
 FREQUENCIES = np.array([0.5, 1.0, 2.0, 3.0, 4.5])
 
 
@@ -37,7 +39,6 @@ def reference(target, directions, frequencies, norm):
     return norm - 2 * fit @ moment + fit @ gram @ fit
 
 
-@pytest.mark.once
 def test_the_fit_is_the_least_squares_fit():
     target, v = jd.radial.Ball(2.0), spiral(6)
     found = jd.radial.ridge_error(target, 3, v, frequencies=FREQUENCIES)
@@ -48,7 +49,6 @@ def test_the_fit_is_the_least_squares_fit():
     assert found >= expected - 1e-12
 
 
-@pytest.mark.once
 def test_no_sample_is_needed_for_what_samples_agree_with(x64):
     target, v, dim = jd.radial.Cosine(2.0, 6.0), np.eye(4)[:3], 4
     found = jd.radial.ridge_error(target, dim, v, frequencies=FREQUENCIES)
@@ -65,7 +65,6 @@ def test_no_sample_is_needed_for_what_samples_agree_with(x64):
     assert abs(squares.mean() - found) < spread + 16 / 30_000 * found
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("count", [1, 5, 35])
 def test_floors_are_never_above_fits(count):
     target = jd.radial.Ball(2.02)
@@ -76,7 +75,6 @@ def test_floors_are_never_above_fits(count):
         assert found < 0.027  # spread directions come near: the floor is .0186
 
 
-@pytest.mark.once
 def test_more_directions_and_frequencies_fit_better():
     target, v = jd.radial.Ball(2.0), spiral(6)
     errors = [
@@ -103,7 +101,6 @@ def test_gradients_with_respect_to_directions_are_those_of_the_error(x64):
     chex.assert_trees_all_close(jnp.sum(gradient * v, axis=1), jnp.zeros(3), atol=1e-10)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("length", [1e-200, 1e200])
 def test_lengths_of_directions_do_not_matter(length):
     v, target = spiral(6), jd.radial.Ball(2.0)
@@ -112,7 +109,6 @@ def test_lengths_of_directions_do_not_matter(length):
     assert scaled == pytest.approx(plain, abs=1e-9)
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("dim", [1, 2, 7, 100, 1000])
 def test_mean_cosines_and_overlaps_are_the_measures_own(dim, x64):
     import mpmath

@@ -11,8 +11,9 @@ import jaxdepth as jd
 from jaxdepth.radial._masses import PARTS, Masses
 from jaxdepth.radial._tubes import floors, ladder, log_share
 
+pytestmark = pytest.mark.usefixtures("x64")
 
-@pytest.mark.once
+
 @pytest.mark.parametrize("dim", [2, 3, 10, 101, 1000])
 def test_tube_shares_are_within_the_model_above_the_truth(dim, x64):
     u = np.array([1 + 1e-9, 1.001, 1.4, 1.5, 4.0, 30.0, 1e4])
@@ -37,7 +38,6 @@ def masses(dim, rng):
     return Masses(*(jnp.asarray(leaf) for leaf in parts))
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("dim", [1, 2, 10, 1000])
 def test_floors_are_the_plain_sums_for_numbers_of_any_size(dim, x64):
     placed = masses(dim, np.random.default_rng(dim))
@@ -61,7 +61,6 @@ def test_floors_are_the_plain_sums_for_numbers_of_any_size(dim, x64):
         assert doubt <= float(slack[index]) <= doubt + 1e-12
 
 
-@pytest.mark.once
 def test_the_logarithm_of_the_least_number_has_the_derivatives_of_the_floors_passing(x64):
     method = jd.radial.Bounded(cutoff=8.0, panels_u=16, panels_z=1)
 
@@ -81,7 +80,6 @@ def test_the_logarithm_of_the_least_number_has_the_derivatives_of_the_floors_pas
         assert gradient == pytest.approx(difference, rel=0.2)
 
 
-@pytest.mark.once
 def test_least_numbers_vmap_over_targets(x64):
     method = jd.radial.Bounded(cutoff=8.0, panels_u=16, panels_z=1)
 

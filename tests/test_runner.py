@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import fakes
+import jax
 import numpy as np
 import pytest
 
@@ -138,11 +139,12 @@ def killed(tmp_path_factory):
     fakes.write(folder, good=fakes.GOOD)
     program = "import sys; from experiments.__main__ import main; main(['run'], 'stand_ins')"
     path = os.pathsep.join([str(folder), str(ROOT)])
+    setting = str(int(jax.config.jax_enable_x64))  # stored results are of one precision
     bare = {name: value for name, value in os.environ.items() if name != "JAXDEPTH_DATA"}
     run = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,
-        env=bare | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": "1"},
+        env=bare | {"PYTHONPATH": path, "FAKE_KILL": "3", "JAX_ENABLE_X64": setting},
         capture_output=True,
         text=True,
         check=False,

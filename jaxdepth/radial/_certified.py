@@ -50,9 +50,9 @@ class Certified(AbstractCertifier):
 
     Example:
         >>> from jaxdepth.radial import Ball, certify
-        >>> certificate = certify(Ball(2.0), 3, 35.0, method=Certified(cutoff=8.0))
+        >>> certificate = certify(Ball(2.0), 3, 35.0, method=Certified())
         >>> round(float(certificate.floor), 4), bool(certificate.trusted)
-        (0.0164, True)
+        (0.0186, True)
     """
 
     cutoff: Any

@@ -27,6 +27,7 @@ from jaxdepth.radial._hankel import (
 NODES_U = 48  # Chebyshev nodes in a panel of u
 PARTS = 256  # equal parts of a panel; on each, tubes are counted at their densest
 _HIDDEN_PANELS = 64
+_LEAST_PANELS = 24  # for parts so fine that tubes are counted closely
 _FARTHEST_PHASE = 800.0  # of radius·U, which the cost is proportional to
 
 
@@ -116,7 +117,7 @@ def _panels_in_u(radius: float, cutoff: float) -> int:
     level = max(0.0, 3 * math.log(radius) + 2 * math.log(cutoff) + math.log(2 / (3 * math.pi)))
     resolved = 4 * NODES_U * math.exp(-1 - (20 + level) / NODES_U)
     phase = 2 * radius * max(cutoff * math.log(cutoff), 8.0)
-    return max(16, rounded_up(phase / resolved))
+    return max(_LEAST_PANELS, rounded_up(phase / resolved))
 
 
 def place(target: Any, dim: int, sizes: Sizes, cutoff: Array) -> Masses:

@@ -80,7 +80,8 @@ class Ladder(NamedTuple):
 
 def ladder(dim: int, masses: Masses) -> Ladder:
     """Add up a target's masses for every k."""
-    log_q, log_end = log_share(dim, masses.left), log_share(dim, masses.end)
+    shares = log_share(dim, jnp.append(masses.left.ravel(), masses.end))
+    log_q, log_end = shares[:-1].reshape(masses.left.shape), shares[-1]
     mass = jnp.stack([-masses.mass, masses.error], axis=-1)
     first = log_q[:, :1]
     weight = jnp.exp(log_q - first) * -jnp.expm1(jnp.minimum(log_end - log_q, 0.0))
