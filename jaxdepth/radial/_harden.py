@@ -131,7 +131,7 @@ def _named(target: Any) -> list[AbstractTarget]:
     return targets
 
 
-def _check_positive(argument: str, value: Any, least: float = 0) -> None:
+def _check_positive(argument: str, value: Any, least: int = 0) -> None:
     if not (value > 0 and least <= value < math.inf):
         refuse(argument, f"finite and {f'at least {least}' if least else 'positive'}", value)
 
