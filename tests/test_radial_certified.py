@@ -82,7 +82,7 @@ def test_coarse_rules_and_far_counts_leave_a_floor_of_nothing():
     assert far.floor == 0
 
 
-def test_ball_arithmetic_is_for_the_host(x64):
+def test_ball_arithmetic_is_for_the_host():
     method = jd.radial.Certified(**SETTINGS)
     with pytest.raises(ValueError, match=r"`method` must be `Bounded\(\)` under jit"):
         jax.jit(lambda b: jd.radial.certify(jd.radial.Ball(b), 3, 1.0, method=method).floor)(2.0)

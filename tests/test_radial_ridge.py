@@ -49,7 +49,7 @@ def test_the_fit_is_the_least_squares_fit():
     assert found >= expected - 1e-12
 
 
-def test_no_sample_is_needed_for_what_samples_agree_with(x64):
+def test_no_sample_is_needed_for_what_samples_agree_with():
     target, v, dim = jd.radial.Cosine(2.0, 6.0), np.eye(4)[:3], 4
     found = jd.radial.ridge_error(target, dim, v, frequencies=FREQUENCIES)
     mu = jd.radial.Measure(dim)
@@ -85,7 +85,7 @@ def test_more_directions_and_frequencies_fit_better():
     assert errors[0] > errors[1] > errors[2] > 0
 
 
-def test_gradients_with_respect_to_directions_are_those_of_the_error(x64):
+def test_gradients_with_respect_to_directions_are_those_of_the_error():
     v = jnp.asarray(spiral(3))
 
     @jax.jit
@@ -110,7 +110,7 @@ def test_lengths_of_directions_do_not_matter(length):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7, 100, 1000])
-def test_mean_cosines_and_overlaps_are_the_measures_own(dim, x64):
+def test_mean_cosines_and_overlaps_are_the_measures_own(dim):
     import mpmath
 
     from jaxdepth.radial._ridge import _mean_cosine, _overlap

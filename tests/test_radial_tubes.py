@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10, 101, 1000])
-def test_tube_shares_are_within_the_model_above_the_truth(dim, x64):
+def test_tube_shares_are_within_the_model_above_the_truth(dim):
     u = np.array([1 + 1e-9, 1.001, 1.4, 1.5, 4.0, 30.0, 1e4])
     shares = np.asarray(log_share(dim, jnp.asarray(u)))
     with mpmath.workdps(30):
@@ -39,7 +39,7 @@ def masses(dim, rng):
 
 
 @pytest.mark.parametrize("dim", [1, 2, 10, 1000])
-def test_floors_are_the_plain_sums_for_numbers_of_any_size(dim, x64):
+def test_floors_are_the_plain_sums_for_numbers_of_any_size(dim):
     placed = masses(dim, np.random.default_rng(dim))
     log_k = np.array([-np.inf, 0.0, 0.3, 2.0, 15.0, 300.0, 900.0, 1900.0, 3000.0])
     computed, slack = floors(jax.jit(ladder, static_argnums=0)(dim, placed), jnp.asarray(log_k))
@@ -61,7 +61,7 @@ def test_floors_are_the_plain_sums_for_numbers_of_any_size(dim, x64):
         assert doubt <= float(slack[index]) <= doubt + 1e-12
 
 
-def test_the_logarithm_of_the_least_number_has_the_derivatives_of_the_floors_passing(x64):
+def test_the_logarithm_of_the_least_number_has_the_derivatives_of_the_floors_passing():
     method = jd.radial.Bounded(cutoff=8.0, panels_u=16, panels_z=1)
 
     @jax.jit
@@ -80,7 +80,7 @@ def test_the_logarithm_of_the_least_number_has_the_derivatives_of_the_floors_pas
         assert gradient == pytest.approx(difference, rel=0.2)
 
 
-def test_least_numbers_vmap_over_targets(x64):
+def test_least_numbers_vmap_over_targets():
     method = jd.radial.Bounded(cutoff=8.0, panels_u=16, panels_z=1)
 
     def least(frequency):

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdepth.radial._ball_bessel import BallBessel
+from jaxdepth.radial._hankel import RHO
 from jaxdepth.radial._masses import NODES_U, PARTS, Sizes, edges_of
 from jaxdepth.radial._targets import AbstractTarget
-
-_RHO = np.exp(np.linspace(0.05, 5.0, 80))  # ellipses tried, in floats; the proof uses one
 
 
 class Enclosure(NamedTuple):
@@ -155,8 +154,8 @@ class _Problem(NamedTuple):
         """Bound the composite rule's error, as `_hankel` derives it, on one good ellipse."""
         arb = flint().arb
         speed = float(rate.upper()) + power * self.wave
-        logs = speed * self.width / 4 * (_RHO - 1 / _RHO) + (power - 2 * self.nodes) * np.log(_RHO)
-        rho = arb(float(_RHO[int(np.argmin(logs))]))
+        logs = speed * self.width / 4 * (RHO - 1 / RHO) + (power - 2 * self.nodes) * np.log(RHO)
+        rho = arb(float(RHO[int(np.argmin(logs))]))
         exact = rate + power * arb(self.wave)
         height, reach = (
             arb(self.width) / 4 * (rho - 1 / rho),
@@ -171,9 +170,9 @@ class _Problem(NamedTuple):
         half, middle = (right - left) / 2, (right + left) / 2
         # |u|² at the most is charged: reach^2 in odd dimensions, reach in even ones, none in one.
         degree = 0 if self.dim == 1 else 2 - (self.dim % 2 == 0)
-        reach = middle + half / 2 * (_RHO + 1 / _RHO)
-        logs = self.radius * half * (_RHO - 1 / _RHO) - NODES_U * np.log(_RHO)
-        rho = arb(float(_RHO[int(np.argmin(logs + degree * np.log(reach)))]))
+        reach = middle + half / 2 * (RHO + 1 / RHO)
+        logs = self.radius * half * (RHO - 1 / RHO) - NODES_U * np.log(RHO)
+        rho = arb(float(RHO[int(np.argmin(logs + degree * np.log(reach)))]))
         exact_half, exact_middle = (arb(right) - arb(left)) / 2, (arb(right) + arb(left)) / 2
         farthest = exact_middle + exact_half / 2 * (rho + 1 / rho)
         radius = arb(self.radius)

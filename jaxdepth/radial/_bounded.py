@@ -37,7 +37,7 @@ class Bounded(AbstractCertifier):
     Args:
         cutoff: the frequency radius U up to which mass is placed; all mass beyond is charged as if
             at U. Chosen from the target and the directions where None.
-        panels_u: panels of [0, U]; chosen from the target where None, 72 where a tracer hides it.
+        panels_u: panels of [0, U]; chosen from the target where None, 64 where a tracer hides it.
         panels_z: panels of each piece of [0, radius]; chosen likewise, enough for radius·(1 + s +
             u) up to about 1,700 where a tracer hides it.
 
@@ -59,17 +59,18 @@ class Bounded(AbstractCertifier):
         """Bound the error of networks with `num_directions`."""
         xp = jnp if is_traced(num_directions) else np
         most = xp.log(xp.max(num_directions, initial=1.0))
-        cutoff, sizes = self._settle(target, dim, most)
+        cutoff, sizes = self.settle(target, dim, most)
         kernel = eqx.Partial(_certify, dim, sizes)
         return in_float64("certify", kernel, target, num_directions, cutoff)
 
     def min_directions(self, target: AbstractTarget, dim: int, error: Any) -> MinDirections:
         """Bound the directions of networks with `error`."""
-        cutoff, sizes = self._settle(target, dim, 1.5 * dim + 5)  # k ~ e^{cd}
+        cutoff, sizes = self.settle(target, dim, None)
         kernel = eqx.Partial(_min_directions, dim, sizes)
         return in_float64("min_directions", kernel, target, error, cutoff)
 
-    def _settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
+    def settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
+        """Choose the cutoff and the sizes for about e^log_k directions, or an unknown number."""
         if dim > _MOST_DIM:
             cure = "The rounding model is checked so far; `Certified()` needs none."
             refuse("dim", f"at most {_MOST_DIM} for `Bounded`", dim, cure)

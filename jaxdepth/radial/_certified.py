@@ -1,8 +1,9 @@
 """Certificates in ball arithmetic: every rounding error is part of the proof.
 
-The scheme is that of `Bounded`, evaluated on the host by Arb (python-flint) and not a line of it in
-common: balls for the nodes, the Bessel functions, the transform and the masses; only the last sum,
-over parts, is of floats, each operation rounded the way that keeps the floor below the truth.
+The scheme is that of `Bounded`, evaluated on the host by Arb (python-flint). The two share what a
+certificate may choose freely, panels, nodes and parts, and no line that computes: here are balls
+for the nodes, the Bessel functions, the transform and the masses; only the last sum, over parts, is
+of floats, each operation rounded the way that keeps the floor below the truth.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Certified(AbstractCertifier):
         """Bound the directions of networks with `error`."""
         _check_concrete(target, error, self)
         error = np.asarray(error, np.float64)
-        tubes = self._tubes(target, dim, 1.5 * dim + 5)
+        tubes = self._tubes(target, dim, None)
         least = [_least(tubes, float(e)) for e in error.ravel()]
         slack = max((tubes.floor(*_scaled(max(k - 1, 0)))[1] for k in least), default=0.0)
         sharp = tubes.is_sharp(slack)
@@ -101,7 +102,7 @@ class Certified(AbstractCertifier):
             value=numbers[()], log10=logs[()], trusted=np.bool_(sharp), result=_result(sharp)
         )
 
-    def _tubes(self, target: AbstractTarget, dim: int, log_k: float) -> _Tubes:
+    def _tubes(self, target: AbstractTarget, dim: int, log_k: float | None) -> _Tubes:
         cutoff, sizes = settle(target, dim, log_k, self.cutoff, self.panels_u, self.panels_z)
         with flint().ctx.workprec(self.precision):
             return _round(enclose(target, dim, sizes, float(cutoff)))

@@ -34,7 +34,7 @@ from jaxdepth.radial._bessel import bessel_pair
 _NODES = (8, 12, 16, 24, 32)  # numbers of Gauss–Legendre nodes in a panel of z, to choose from
 _PHASE_HIDDEN = 1700.0  # of e^{iωz} over all of [0, radius], resolved where a tracer hides it
 _MOST_PANELS = 2**16
-_RHO = np.exp(np.linspace(0.05, 5.0, 80))  # ellipses tried; any one is a proof
+RHO = np.exp(np.linspace(0.05, 5.0, 80))  # ellipses tried; any one is a proof
 
 # The model: every computed J is within this of the truth at its rounded argument.
 BESSEL_ERROR = 2.0**-46
@@ -210,7 +210,7 @@ def _gauss_error(
     """
     radius, rate = regularity.breaks[-1], jnp.asarray(rate) + power * regularity.growth
     width = jnp.max(jnp.diff(jnp.asarray(regularity.breaks))) / rule.panels
-    rho = _RHO.reshape((1,) * max(rate.ndim - 1, 0) + _RHO.shape)
+    rho = RHO.reshape((1,) * max(rate.ndim - 1, 0) + RHO.shape)
     height, reach = width / 4 * (rho - 1 / rho), radius + width / 4 * (rho + 1 / rho - 2)
     logs = rate * height + log_level(reach) - np.log1p(-(rho**-2.0))
     logs = logs + (power - 2 * rule.nodes) * np.log(rho)
@@ -240,7 +240,7 @@ def interpolation_error(half_width: Array, rate: Any, log_level: Array, nodes: i
 
     `log_level` has shape (panels, ellipses), its last axis along the ellipses of `reach`.
     """
-    rho = _RHO[None, :]
+    rho = RHO[None, :]
     height = half_width[:, None] / 2 * (rho - 1 / rho)
     logs = rate * height + log_level - nodes * np.log(rho) - np.log1p(-1 / rho)
     return 4 * jnp.exp(jnp.minimum(jnp.min(logs, axis=-1), 600.0))
@@ -248,5 +248,5 @@ def interpolation_error(half_width: Array, rate: Any, log_level: Array, nodes: i
 
 def farthest(middle: Array, half_width: Array) -> Array:
     """Return the largest |u| on each panel's ellipses, shape (panels, ellipses)."""
-    rho = _RHO[None, :]
+    rho = RHO[None, :]
     return middle[:, None] + half_width[:, None] / 2 * (rho + 1 / rho)

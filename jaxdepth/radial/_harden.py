@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import check_integer, in_float64, is_traced, refuse
+from jaxdepth._misc import check_integer, check_real, in_float64, is_traced, refuse
 from jaxdepth.radial._bounded import Bounded
 from jaxdepth.radial._certificate import Certificate
 from jaxdepth.radial._certify import certify
@@ -106,7 +106,7 @@ def harden(
 
     knots = np.linspace(0.0, radius, num_knots)
     values = _start_values(targets, knots, starts, float(lipschitz))
-    model = Profile(knots, np.ones(num_knots))
+    model = Profile(knots, values[-1])  # the fastest wave, or the target where it starts alone
     form = floor_form(model, dim, float(num_directions), method)
     ascend = eqx.Partial(_ascend, steps)
     begun, best, floors = in_float64("harden", ascend, form, knots, values, float(lipschitz))
@@ -132,7 +132,8 @@ def _named(target: Any) -> list[AbstractTarget]:
 
 
 def _check_positive(argument: str, value: Any, least: int = 0) -> None:
-    if not (value > 0 and least <= value < math.inf):
+    value = check_real(argument, value)
+    if not (value > 0 and value >= least):
         refuse(argument, f"finite and {f'at least {least}' if least else 'positive'}", value)
 
 

@@ -74,8 +74,9 @@ def check_panels(cutoff: Any, panels_u: Any, panels_z: Any) -> tuple[Any, int | 
 def settle(
     target: Any, dim: int, log_k: Any, cutoff: Any, panels_u: int | None, panels_z: int | None
 ) -> tuple[Any, Sizes]:
-    """Choose what is not given for about e^log_k directions."""
+    """Choose what is not given for about e^log_k directions; None stands for k ~ e^{1.5d}."""
     regularity = target.regularity
+    log_k = 1.5 * dim + 5 if log_k is None else log_k
     cutoff = _choose_cutoff(dim, regularity, log_k) if cutoff is None else cutoff
     return cutoff, _choose_sizes(regularity, cutoff, panels_u, panels_z)
 
@@ -136,6 +137,15 @@ def edges_of(panels: int, cutoff: Any, xp: Any) -> Any:
     return xp.concatenate([np.arange(inner + 1) / inner, outer])
 
 
+def nodes_and_parts(edges: Array) -> tuple[Array, Array, Array]:
+    """Return the panels' half widths, their Chebyshev nodes, and the left ends of their parts."""
+    nodes, _ = chebyshev_rule(NODES_U, PARTS)
+    half = jnp.diff(edges) / 2
+    u = (edges[:-1] + half)[:, None] + half[:, None] * nodes[None, :]
+    left = edges[:-1, None] + 2 * half[:, None] * (np.arange(PARTS) / PARTS)[None, :]
+    return half, u, left
+
+
 def _masses(
     target: Any, loaded: Moments, dim: int, edges: Array, rule: Rule
 ) -> tuple[Array, Array, Array]:
@@ -147,17 +157,15 @@ def _masses(
     (d = 1), and by Cauchy–Schwarz with ∫ g²J_ν²/z = ‖g‖²/d ≤ B²/d, B the bound of g,
     d|K|² ≤ B²e^{2Z|Im u|}·{Z²/2, 2Z³|u|/3π, 2Z/π|u|}.
     """
-    nodes, to_parts = chebyshev_rule(NODES_U, PARTS)
-    half = jnp.diff(edges) / 2
-    middle = edges[:-1] + half
-    u = middle[:, None] + half[:, None] * nodes[None, :]
+    half, u, left = nodes_and_parts(edges)
+    _, to_parts = chebyshev_rule(NODES_U, PARTS)
     k = jax.lax.map(lambda block: transform(loaded, dim, block), u)
     about = target.regularity
     error = jax.vmap(lambda block: transform_error(about, dim, rule, block))(u)
 
     values = dim * u * k * k
     value_errors = dim * u * (2 * jnp.abs(k) + error) * error + 8 * 2.0**-52 * values
-    radius, reach = about.breaks[-1], farthest(middle, half)
+    radius, reach = about.breaks[-1], farthest(edges[:-1] + half, half)
     if dim % 2 == 0:
         level = jnp.log(reach * radius**2 / 2)
     elif dim == 1:
@@ -168,5 +176,4 @@ def _masses(
 
     mass = half[:, None] * (values @ to_parts.T)
     errors = half[:, None] * (value_errors @ np.abs(to_parts).T + 2 / PARTS * analytic[:, None])
-    left = edges[:-1, None] + 2 * half[:, None] * (np.arange(PARTS) / PARTS)[None, :]
     return mass, errors, left
