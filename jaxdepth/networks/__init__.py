@@ -8,7 +8,12 @@ from jaxdepth.networks._composition import (
 )
 from jaxdepth.networks._deep_linear import DeepLinear as DeepLinear
 from jaxdepth.networks._dots import ConnectTheDots as ConnectTheDots
+from jaxdepth.networks._factored import Factored as Factored
 from jaxdepth.networks._mlp import MLP as MLP
+from jaxdepth.networks._overparameterize import (
+    collapse as collapse,
+    overparameterize as overparameterize,
+)
 from jaxdepth.networks._polynomial import polynomial as polynomial
 from jaxdepth.networks._radial import RadialNetwork as RadialNetwork
 from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth
