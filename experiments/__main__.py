@@ -1,4 +1,4 @@
-"""The command line: `python -m experiments list | run | check | plot | report`."""
+"""The command line: `python -m experiments list | run | check | plot | report | fetch`."""
 
 from __future__ import annotations
 
@@ -112,7 +112,13 @@ def _parser(experiments: dict[str, str]) -> argparse.ArgumentParser:
     command("check", _check, "judge the claims of stored results; exit 1 when one fails")
     command("plot", _plot, "draw the figures of stored results")
     command("report", _report, "write OUT/report.html from stored results")
+    fetching = commands.add_parser("fetch", help=_FETCH, description=_FETCH)
+    fetching.add_argument("directory", type=Path, metavar="DIR", help="new or empty")
+    fetching.set_defaults(act=_fetch, experiments=experiments)
     return parser
+
+
+_FETCH = "download UCI's gas sensors, checked by their checksum, for `--data DIR`"
 
 
 def _list(options: argparse.Namespace, package: str) -> int:
@@ -165,6 +171,17 @@ def _report(options: argparse.Namespace, package: str) -> int:
 
     stored, missing = _stored(options, package)
     return 0 if _publish([judge(one) for one in stored], missing, options.out) else 1
+
+
+def _fetch(options: argparse.Namespace, package: str) -> int:
+    del package
+    from experiments import _gas_sensor
+    from experiments._fetch import fetch
+
+    files = fetch(options.directory)
+    X, _ = _gas_sensor.load(options.directory)
+    print(f"{options.directory}: {len(files)} batch files, {len(X):,} ethanol rows")
+    return 0
 
 
 def _publish(judged: list[Judged], missing: list[str], out: Path) -> bool:

@@ -38,8 +38,8 @@ def load(directory: str | Path) -> Ethanol:
     if not directory.is_dir():
         raise ValueError(
             f"`data` must be a directory of UCI batch files; there is no directory {directory}. "
-            "Download the data set (DOI 10.24432/C5MK6M), or leave `data` empty for the embedded "
-            "problem."
+            "`python -m experiments fetch DIR` downloads the data set (DOI 10.24432/C5MK6M); leave "
+            "`data` empty for the embedded problem."
         )
     files = sorted(directory.glob("batch*.dat"), key=lambda file: (len(file.name), file.name))
     if not files:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import abc
+import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -12,14 +15,49 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from jaxdepth._misc import check_finite, check_integer, refuse
+from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
 
 
 class DescentResult(eqx.Enumeration):
     """How a run ended."""
 
     successful: Any = "every recorded loss is finite"
+    unstable: Any = (
+        "every recorded loss is finite, but from `unstable_from` on the monitor was at its limit: "
+        "lower the learning rate"
+    )
     diverged: Any = "a loss became NaN or infinite: lower the learning rate"
+
+
+class InstabilityWarning(UserWarning):
+    """A monitor of `descend` was at its limit: the step is too long for the curvature met."""
+
+
+class AbstractMonitor(eqx.Module):
+    """What `descend` asks at every record, to tell of an instability before it is a divergence.
+
+    Attributes:
+        limit: readings below it are stable.
+    """
+
+    limit: eqx.AbstractVar[float]
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        model: PyTree,
+        loss: Callable[[Any], Any],
+        step: Int[Array, ""],
+        hyperparameters: Mapping[str, Any],
+    ) -> Any:
+        """Return a reading, a module whose `value` is to stay below `limit`.
+
+        Args:
+            model: the model before the update.
+            loss: the loss of that update, a function of the model.
+            step: updates made so far.
+            hyperparameters: those of `descend`, traced.
+        """
 
 
 class Trajectory(eqx.Module):
@@ -31,6 +69,9 @@ class Trajectory(eqx.Module):
         recorded: what `record(model)` returned at those moments, stacked on the first axis; None
             where no `record` was asked for.
         model: the model after the last update.
+        readings: of the monitor at those moments, stacked on the first axis; None without one.
+        unstable_from: the first of those moments at which the monitor was at its limit, -1 where
+            there is none.
         trusted: whether every recorded loss is finite.
         result: a `DescentResult`.
     """
@@ -39,6 +80,8 @@ class Trajectory(eqx.Module):
     losses: Float[Array, " records"]
     recorded: PyTree
     model: PyTree
+    readings: Any
+    unstable_from: Int[Array, ""]
     trusted: Bool[Array, ""]
     result: Any
 
@@ -52,6 +95,7 @@ def descend(
     hyperparameters: Mapping[str, Any] | None = None,
     record_every: int = 1,
     record: Callable[[Any], Any] | None = None,
+    monitor: AbstractMonitor | None = None,
     key: PRNGKeyArray | None = None,
 ) -> Trajectory:
     """Train `model` with any optax optimiser, in one compiled scan.
@@ -72,6 +116,9 @@ def descend(
         hyperparameters: the factory's arguments, traced.
         record_every: updates between two records; it must divide `steps`.
         record: what else to record of the model, any function of it to a pytree of arrays.
+        monitor: such as `Stability()`, read at every record. Where it is at its limit an
+            `InstabilityWarning` names step, value and cure, if the call is no part of a caller's
+            transformation; `result` and `unstable_from` tell of it in any case.
         key: random key, handed to `loss` split afresh at every step.
 
     Returns:
@@ -92,12 +139,7 @@ def descend(
     record_every = check_integer("record_every", record_every, 1)
     if steps % record_every:
         refuse("record_every", f"a divisor of steps={steps}", record_every)
-    parameters, static = eqx.partition(model, eqx.is_inexact_array)
-    if not jax.tree.leaves(parameters):
-        refuse("model", "a pytree with at least one float JAX array", type(model).__name__)
-    if any(map(jnp.iscomplexobj, jax.tree.leaves(parameters))):
-        refuse("model", "real", "complex parameters", "Train real and imaginary parts.")
-    check_finite("model", parameters)
+    parameters, static = parameters_of(model)
     made = isinstance(optimiser, optax.GradientTransformation)
     if made and hyperparameters:
         refuse(
@@ -106,7 +148,7 @@ def descend(
     if not made and not callable(optimiser):
         refuse("optimiser", "an optax transformation or a factory of one", optimiser)
     traced = {name: jnp.asarray(value) for name, value in (hyperparameters or {}).items()}
-    return _scan(
+    trajectory = _scan(
         parameters,
         static,
         loss,
@@ -116,6 +158,37 @@ def descend(
         steps // record_every,
         record_every,
         record,
+        monitor,
+    )
+    if monitor is not None and not is_traced(trajectory.unstable_from):
+        _warn(trajectory, monitor.limit)
+    return trajectory
+
+
+def parameters_of(model: PyTree) -> tuple[PyTree, PyTree]:
+    """Split a model into what is trained and the rest; refuse what cannot be trained."""
+    parameters, static = eqx.partition(model, eqx.is_inexact_array)
+    if not jax.tree.leaves(parameters):
+        refuse("model", "a pytree with at least one float JAX array", type(model).__name__)
+    if any(map(jnp.iscomplexobj, jax.tree.leaves(parameters))):
+        refuse("model", "real", "complex parameters", "Train real and imaginary parts.")
+    check_finite("model", parameters)
+    return parameters, static
+
+
+def _warn(trajectory: Trajectory, limit: float) -> None:
+    """Tell where the monitor reached its limit, and how the loss stood there."""
+    first = int(trajectory.unstable_from)
+    if first < 0:
+        return
+    row = int(jnp.argmax(trajectory.steps == first))
+    value, loss = float(trajectory.readings.value[row]), float(trajectory.losses[row])
+    warnings.warn(
+        f"descent is unstable from step {first} on: η·λ_max of the preconditioned Hessian is "
+        f"{value:.4g}, {limit:.4g} or more, where the loss is {loss:.4g}. A learning rate below "
+        f"{limit / value:.3g} of this one is stable there.",
+        InstabilityWarning,
+        stacklevel=3,
     )
 
 
@@ -130,6 +203,7 @@ def _scan(
     records: int,
     record_every: int,
     record: Callable[[Any], Any] | None,
+    monitor: AbstractMonitor | None,
 ) -> Trajectory:
     made = isinstance(optimiser, optax.GradientTransformation)
     # optax mixes Python floats, int32 counters and the parameters' dtype (its adam fails
@@ -148,7 +222,7 @@ def _scan(
 
     def evaluate(parameters: PyTree, step: Array) -> Array:
         whole = eqx.combine(parameters, static)
-        return loss(whole) if key is None else loss(whole, jax.random.fold_in(key, step))
+        return loss(whole) if key is None else _keyed(loss, key, step, whole)
 
     def update(carry: tuple, _: None) -> tuple[tuple, Array]:
         parameters, state, step = carry
@@ -164,11 +238,16 @@ def _scan(
             parameters = optax.apply_updates(parameters, change)
         return (parameters, state, step + 1), value
 
-    def observe(parameters: PyTree) -> PyTree:
-        return None if record is None else record(eqx.combine(parameters, static))
+    def observe(parameters: PyTree, step: Array) -> tuple[PyTree, PyTree]:
+        whole = eqx.combine(parameters, static)
+        at_step = loss if key is None else functools.partial(_keyed, loss, key, step)
+        return (
+            None if record is None else record(whole),
+            None if monitor is None else monitor(whole, at_step, step, hyperparameters),
+        )
 
     def segment(carry: tuple, _: None) -> tuple[tuple, tuple[Array, PyTree]]:
-        seen = observe(carry[0])
+        seen = observe(carry[0], carry[2])
         carry, values = jax.lax.scan(update, carry, None, length=record_every)
         return carry, (values[0], seen)
 
@@ -178,14 +257,26 @@ def _scan(
     seen = jax.tree.map(
         lambda rows, last: jnp.append(rows, jnp.asarray(last)[None], axis=0),
         seen,
-        observe(parameters),
+        observe(parameters, step),
     )
+    recorded, readings = seen
+    steps = jnp.arange(records + 1, dtype=jnp.int32) * record_every
     finite = jnp.isfinite(losses).all()
+    unstable = jnp.zeros(steps.shape, bool)
+    if monitor is not None:
+        unstable = ~(readings.value < monitor.limit)  # NaN is as bad
+    ended = DescentResult.where(unstable.any(), DescentResult.unstable, DescentResult.successful)
     return Trajectory(
-        steps=jnp.arange(records + 1, dtype=jnp.int32) * record_every,
+        steps=steps,
         losses=losses,
-        recorded=seen,
+        recorded=recorded,
         model=eqx.combine(parameters, static),
+        readings=readings,
+        unstable_from=jnp.where(unstable.any(), steps[unstable.argmax()], -1),
         trusted=finite,
-        result=DescentResult.where(finite, DescentResult.successful, DescentResult.diverged),
+        result=DescentResult.where(finite, ended, DescentResult.diverged),
     )
+
+
+def _keyed(loss: Callable[..., Any], key: PRNGKeyArray, step: Array, model: PyTree) -> Any:
+    return loss(model, jax.random.fold_in(key, step))

@@ -1,12 +1,15 @@
 """The loader of UCI's gas sensors, on files written here."""
 
+import hashlib
 import os
+import zipfile
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import _gas_sensor
+from experiments import _fetch, _gas_sensor
+from experiments.__main__ import main
 from jaxdepth.dynamics import LpRegression
 
 
@@ -87,3 +90,57 @@ def test_the_batches_without_7_and_10_are_those_the_optima_are_known_for(x64):
     for p, optimum in ((2, 0.0557), (4, 0.0325)):
         problem = LpRegression(jnp.asarray(X), jnp.asarray(y), p)
         np.testing.assert_allclose(problem.optimum().value, optimum, atol=5e-5)
+
+
+# ---- Fetching ----
+
+
+def packed(folder, files):
+    """Return the address and the SHA-256 of an archive of these files."""
+    archive = folder / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for name, text in files.items():
+            target.writestr(name, text)
+    return archive.as_uri(), hashlib.sha256(archive.read_bytes()).hexdigest()
+
+
+def test_batch_files_are_fetched_from_wherever_in_the_archive_they_are(tmp_path):
+    files = {"Dataset/batch1.dat": GOOD, "batch10.dat": GOOD.replace(";10", ";20"), "notes": "no"}
+    where = tmp_path / "new" / "data"
+    fetched = _fetch.fetch(where, *packed(tmp_path, files))
+    assert [file.name for file in fetched] == ["batch1.dat", "batch10.dat"]
+    assert sorted(where.iterdir()) == sorted(fetched)
+    assert [file.read_text() for file in fetched] == [files[name] for name in list(files)[:2]]
+
+
+@pytest.mark.parametrize("fault", ["checksum", "no batch", "no answer", "not empty"])
+def test_a_fetch_that_fails_leaves_nothing_behind(tmp_path, fault):
+    where = tmp_path / "data"
+    files = {"readme": ""} if fault == "no batch" else {"batch1.dat": GOOD}
+    url, digest = packed(tmp_path, files)
+    if fault == "not empty":
+        where.mkdir()
+        (where / "mine.txt").touch()
+    match = {
+        "checksum": f"hashes to SHA-256 {digest} and not to {'0' * 64}: .*DOI",
+        "no batch": r"holds no file batch\*\.dat",
+        "no answer": r"nowhere\.zip cannot be read .* Download the data set by hand",
+        "not empty": "must be new or empty, so that nothing is overwritten",
+    }[fault]
+    digest = "0" * 64 if fault == "checksum" else digest
+    url = (tmp_path / "nowhere.zip").as_uri() if fault == "no answer" else url
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OSError, match=match):
+        _fetch.fetch(where, url, digest)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command_fetches_what_the_experiments_read(tmp_path, monkeypatch, capsys):
+    url, digest = packed(
+        tmp_path, {"batch1.dat": "\n".join(row(1, c, np.arange(128.0) + c) for c in (10, 20))}
+    )
+    monkeypatch.setattr(_fetch.fetch, "__defaults__", (url, digest))
+    assert main(["fetch", str(tmp_path / "data")]) == 0
+    assert "1 batch files, 2 ethanol rows" in capsys.readouterr().out
+    assert main(["fetch", str(tmp_path / "data")]) == 1
+    assert "must be new or empty" in capsys.readouterr().err

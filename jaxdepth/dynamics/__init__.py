@@ -1,15 +1,26 @@
 """Gradient descent on products of matrices: the end-to-end rule and what follows from it."""
 
 from jaxdepth._descent import (
+    AbstractMonitor as AbstractMonitor,
     DescentResult as DescentResult,
+    InstabilityWarning as InstabilityWarning,
     Trajectory as Trajectory,
     descend as descend,
 )
 from jaxdepth.dynamics._end_to_end import end_to_end as end_to_end, spectrum as spectrum
+from jaxdepth.dynamics._flow import Flow as Flow, FlowResult as FlowResult, flow as flow
 from jaxdepth.dynamics._momentum import MomentumForm as MomentumForm, momentum_form as momentum_form
 from jaxdepth.dynamics._optax import (
     end_to_end_sgd as end_to_end_sgd,
     scale_by_end_to_end as scale_by_end_to_end,
 )
 from jaxdepth.dynamics._regression import LpRegression as LpRegression, Optimum as Optimum
+from jaxdepth.dynamics._stability import (
+    Dense as Dense,
+    Lanczos as Lanczos,
+    Sharpness as Sharpness,
+    SharpnessResult as SharpnessResult,
+    Stability as Stability,
+    sharpness as sharpness,
+)
 from jaxdepth.networks._deep_linear import imbalance as imbalance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -204,6 +205,22 @@ class _Split(NamedTuple):
 def _split(rank_tol: float, W: Float[Array, "m n"]) -> _Split:
     U, sigma, Vt = jnp.linalg.svd(W, full_matrices=False)
     return _Split(U, _cut(rank_tol, sigma), Vt)
+
+
+def root_of_preconditioner(W: Any, depth: Any) -> Callable[[Array], Array]:
+    """Return X ↦ P_W^{1/2}[X] = U(√K∘UᵀXV)Vᵀ, symmetric and positive as P_W is."""
+    W, _, N, rank_tol, _ = _check(W, W, depth, None)
+    tall = W.shape[0] > W.shape[1]
+    split = _split(rank_tol, W.T if tall else W)
+    s = split.sigma
+    K, c = _kernel(s[:, None], s[None], N), _kernel(s, jnp.zeros_like(s), N)
+
+    def root(X: Array) -> Array:
+        inside, beyond = split.into(X.T if tall else X)
+        moved = split.out(jnp.sqrt(K) * inside, jnp.sqrt(c)[:, None] * beyond)
+        return moved.T if tall else moved
+
+    return root
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
