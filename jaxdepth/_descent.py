@@ -40,7 +40,7 @@ class AbstractMonitor(eqx.Module):
         limit: readings below it are stable.
     """
 
-    limit: eqx.AbstractVar[float]
+    limit: eqx.AbstractVar[Float[Array, ""]]
 
     @abc.abstractmethod
     def __call__(
@@ -161,7 +161,7 @@ def descend(
         monitor,
     )
     if monitor is not None and not is_traced(trajectory.unstable_from):
-        _warn(trajectory, monitor.limit)
+        _warn(trajectory, float(monitor.limit))
     return trajectory
 
 

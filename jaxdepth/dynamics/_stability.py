@@ -142,29 +142,29 @@ def _tridiagonal(
     """Return the Krylov basis (k, n), the entries of QᵀAQ, and whether the space was used up.
 
     Every new vector is made orthogonal to all before it, twice: without that rounding brings back
-    eigenvectors found already. Once the space is used up the rows of Q are 0, and the first entry
-    of the diagonal, a Rayleigh quotient and so never the largest, is repeated.
+    eigenvectors found already. Once the space is used up the rows of Q are 0, and the diagonal goes
+    on below the whole spectrum.
     """
     n = start.size
     tiny = 8 * math.sqrt(n) * float(jnp.finfo(start.dtype).eps)
 
     def step(carry: tuple, i: Array) -> tuple[tuple, tuple]:
-        Q, q, first, size, alive = carry
+        Q, q, size, alive = carry
         Q = Q.at[i].set(q)
         w = operator(q)
-        alpha = jnp.where(i == 0, jnp.vdot(q, w), jnp.where(alive, jnp.vdot(q, w), first))
+        alpha = jnp.where(alive, jnp.vdot(q, w), jnp.where(size > 0, -2 * size, -1))
         for _ in range(2):
             w = w - _dot(_dot(Q, w), Q)
         beta = jnp.linalg.norm(w)
-        size = jnp.maximum(size, jnp.abs(alpha) + beta)
+        size = jnp.where(alive, jnp.maximum(size, jnp.abs(alpha) + beta), size)
         alive = alive & (beta > tiny * size)
         beta = jnp.where(alive, beta, 0)
         q = jnp.where(alive, w / jnp.where(alive, beta, 1), 0)
-        return (Q, q, jnp.where(i == 0, alpha, first), size, alive), (alpha, beta)
+        return (Q, q, size, alive), (alpha, beta)
 
     zero = jnp.zeros((), start.dtype)
-    carry = (jnp.zeros((k, n), start.dtype), start, zero, zero, jnp.array(True))
-    (Q, _, _, _, alive), (alphas, betas) = jax.lax.scan(step, carry, jnp.arange(k))
+    carry = (jnp.zeros((k, n), start.dtype), start, zero, jnp.array(True))
+    (Q, _, _, alive), (alphas, betas) = jax.lax.scan(step, carry, jnp.arange(k))
     return Q, alphas, betas, ~alive
 
 
@@ -259,21 +259,21 @@ def _sharpness(
     def hessian(u: Array) -> Array:
         return jax.jvp(jax.grad(evaluate), (flat,), (u,))[1]
 
-    def each(rule: Callable[[Array, Array], Array]) -> Operator:
+    def each(rule: Callable[[Array, Array, Array], Array]) -> Operator:
         """Act on the matrices of a flat vector, beside those of the parameters."""
-        if depth is None:
-            return lambda u: u
-
-        def act(W: Array, X: Array) -> Array:
-            return rule(W, X) if W.ndim == 2 else X
 
         def moved(u: Array) -> Array:
-            return _flattened(jax.tree.map(act, unflatten(flat), unflatten(u)))[0]
+            if depth is None:
+                return u
+            acted = jax.tree.map(
+                lambda W, X: rule(W, X, depth) if W.ndim == 2 else X, unflatten(flat), unflatten(u)
+            )
+            return _flattened(acted)[0]
 
         return moved
 
-    root = each(lambda W, X: root_of_preconditioner(W, depth)(X))
-    rule = each(lambda W, X: end_to_end(W, X, depth))
+    root = each(lambda W, X, N: root_of_preconditioner(W, N)(X))
+    rule = each(end_to_end)
     fixed = jax.lax.stop_gradient
     value, v, short = jax.tree.map(
         fixed, method.largest(lambda v: root(hessian(root(v))), n, flat.dtype)
@@ -343,7 +343,7 @@ class Stability(AbstractMonitor):
     learning_rate: Any
     depth: Any
     method: AbstractEigenmethod | None
-    limit: float
+    limit: Float[Array, ""]
 
     def __init__(
         self,
@@ -351,15 +351,15 @@ class Stability(AbstractMonitor):
         *,
         depth: Depth = 1,
         method: AbstractEigenmethod | None = None,
-        limit: float = 2.0,
+        limit: RealLike = 2.0,
     ) -> None:
         check_depth(depth)
         if not (learning_rate is None or callable(learning_rate)):
             learning_rate = jnp.asarray(check_real("learning_rate", learning_rate))  # traced
-        if not check_real("limit", limit) > 0:
+        if not is_traced(limit) and not check_real("limit", limit) > 0:
             refuse("limit", "positive", limit)
         self.learning_rate, self.depth, self.method = learning_rate, depth, method
-        self.limit = float(limit)
+        self.limit = jnp.asarray(limit)
 
     def __call__(
         self,
