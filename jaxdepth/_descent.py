@@ -89,7 +89,9 @@ class Trajectory(eqx.Module):
 def descend(
     model: PyTree,
     loss: Callable[..., Any],
-    optimiser: optax.GradientTransformation | Callable[..., optax.GradientTransformation],
+    optimiser: optax.GradientTransformation
+    | optax.MultiSteps
+    | Callable[..., optax.GradientTransformation],
     steps: int,
     *,
     hyperparameters: Mapping[str, Any] | None = None,
@@ -140,6 +142,8 @@ def descend(
     if steps % record_every:
         refuse("record_every", f"a divisor of steps={steps}", record_every)
     parameters, static = parameters_of(model)
+    if isinstance(optimiser, optax.MultiSteps):  # optax's one optimiser that is no transformation
+        optimiser = optimiser.gradient_transformation()
     made = isinstance(optimiser, optax.GradientTransformation)
     if made and hyperparameters:
         refuse(

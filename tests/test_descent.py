@@ -160,6 +160,13 @@ def test_an_optimiser_that_knows_no_extra_arguments_is_given_none():
     assert float(run.losses[-1]) < 0.1 * float(run.losses[0])
 
 
+def test_gradients_may_be_accumulated_over_steps():
+    """Two steps of `MultiSteps` are one of descent, for the gradient does not change between."""
+    accumulated = descend(start(), bowl().loss, optax.MultiSteps(optax.sgd(0.5), 2), 8)
+    plain = descend(start(), bowl().loss, optax.sgd(0.5), 4)
+    np.testing.assert_allclose(accumulated.losses[::2], plain.losses, rtol=rounding())
+
+
 def test_a_recorded_number_is_stacked_as_an_array_is():
     run = descend(
         start(), bowl().loss, optax.sgd(0.5), 2, record=lambda w: {"one": 1.0, "no": None}

@@ -125,6 +125,216 @@ def test_the_state_and_updates_keep_the_dtype(x64):
         chex.assert_type(updates, dtype)
 
 
+# ---- Composition: every chain against the updates written out by hand ----
+
+PARAMS = {"W": np.array([[1.0, -2.0, 0.5], [0.0, 1.5, 1.0]]), "b": np.array([0.5, -1.0])}
+GRADS = [  # of three steps, the same whatever the parameters
+    {
+        "W": np.array([[0.5, 1.0, -1.0], [2.0, 0.0, 0.25]]) * (1 - 2 * (t % 2)) / (1 + t),
+        "b": np.array([1.0, -0.5]) * (1 + t),
+    }
+    for t in range(3)
+]
+N, RATE = 3, 0.1
+
+
+def rule(W, G):
+    """P_W[G] in float64, from the singular values as Claim 1 has it."""
+    U, s, Vt = np.linalg.svd(W)
+    left, right = np.zeros(len(U)), np.zeros(len(Vt))
+    left[: len(s)] = right[: len(s)] = s
+    K = sum(
+        np.outer(left ** (2 * (N - j) / N), right ** (2 * (j - 1) / N)) for j in range(1, N + 1)
+    )
+    return U @ (K * (U.T @ G @ Vt.T)) @ Vt
+
+
+def preconditioned(grads, params):
+    return {"W": rule(params["W"], grads["W"]), "b": grads["b"]}
+
+
+def each(function, *trees):
+    return {name: function(*(tree[name] for tree in trees)) for name in PARAMS}
+
+
+def by_schedule(t, grads, params, memory):
+    rate = RATE * (0.5 if t >= 2 else 1.0)
+    return each(lambda G: -rate * G, preconditioned(grads, params)), memory
+
+
+def by_clipping(t, grads, params, memory):
+    moved = preconditioned(grads, params)
+    norm = np.sqrt(sum((leaf**2).sum() for leaf in moved.values()))
+    return each(lambda G: -RATE * G * min(1, 2.0 / norm), moved), memory
+
+
+def by_momentum(t, grads, params, memory):
+    moved = preconditioned(grads, params)
+    memory = moved if memory is None else each(lambda G, m: G + 0.9 * m, moved, memory)
+    return each(lambda m: -RATE * m, memory), memory
+
+
+def by_momentum_below(t, grads, params, memory):
+    memory = grads if memory is None else each(lambda G, m: G + 0.9 * m, grads, memory)
+    return each(lambda G: -RATE * G, preconditioned(memory, params)), memory
+
+
+def by_decay(t, grads, params, memory):
+    moved = preconditioned(grads, params)
+    return each(lambda G, w: -RATE * (G + 0.2 * w), moved, params), memory
+
+
+def by_adam(t, grads, params, memory):
+    zero = each(np.zeros_like, params)
+    m, v = (zero, zero) if memory is None else memory
+    m = each(lambda m, G: 0.9 * m + 0.1 * G, m, grads)
+    v = each(lambda v, G: 0.99 * v + 0.01 * G**2, v, grads)
+    step = t + 1
+    scaled = each(lambda m, v: m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.99**step)) + 1e-3), m, v)
+    return each(lambda G: -RATE * G, preconditioned(scaled, params)), (m, v)
+
+
+def plainly(t, grads, params, memory):
+    return each(lambda G: -RATE * G, preconditioned(grads, params)), memory
+
+
+def with_layers_decay(t, grads, params, memory):
+    moved = preconditioned(grads, params)
+    decay = {"W": 0.2 * N, "b": 0.2}
+    return each(lambda G, w, d: -RATE * (G + d * w), moved, params, decay), memory
+
+
+def every_second(t, grads, params, memory):
+    if memory is None:
+        return each(np.zeros_like, grads), grads
+    mean = each(lambda a, b: (a + b) / 2, grads, memory)
+    return plainly(t, mean, params, memory)[0], None
+
+
+def matrices_only(tree):
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) == 2, tree)
+
+
+def in_names(tree):
+    return jax.tree.map(lambda leaf: "matrix" if jnp.ndim(leaf) == 2 else "other", tree)
+
+
+P = scale_by_end_to_end(N)
+HALVED = optax.piecewise_constant_schedule(RATE, {2: 0.5})
+CHAINS = {
+    "a schedule": (
+        optax.chain(P, optax.scale_by_schedule(lambda t: -HALVED(t))),
+        by_schedule,
+    ),
+    "clipping": (
+        optax.chain(P, optax.clip_by_global_norm(2.0), optax.scale(-RATE)),
+        by_clipping,
+    ),
+    "momentum": (optax.chain(P, optax.trace(0.9), optax.scale(-RATE)), by_momentum),
+    "momentum below": (optax.chain(optax.trace(0.9), P, optax.scale(-RATE)), by_momentum_below),
+    "decay": (optax.chain(P, optax.add_decayed_weights(0.2), optax.scale(-RATE)), by_decay),
+    "adam": (
+        optax.chain(optax.scale_by_adam(0.9, 0.99, 1e-3), P, optax.scale(-RATE)),
+        by_adam,
+    ),
+    "a mask": (optax.chain(optax.masked(P, matrices_only), optax.scale(-RATE)), plainly),
+    "a transformation for each leaf": (
+        optax.multi_transform(
+            {"matrix": end_to_end_sgd(RATE, N), "other": optax.sgd(RATE)}, in_names
+        ),
+        plainly,
+    ),
+    "injected hyperparameters": (
+        optax.inject_hyperparams(end_to_end_sgd)(RATE, depth=N, weight_decay=0.2),
+        with_layers_decay,
+    ),
+    "an injected schedule": (
+        optax.inject_hyperparams(end_to_end_sgd)(HALVED, depth=N),
+        by_schedule,
+    ),
+    "accumulation": (optax.MultiSteps(end_to_end_sgd(RATE, N), 2), every_second),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_the_rule_composes_with(name):
+    """Three steps in the suite's precision, against NumPy's float64."""
+    transform, by_hand = CHAINS[name]
+    dtype = jnp.result_type(float)
+    params, expected = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), PARAMS), PARAMS
+    memory = None
+    with jax.numpy_dtype_promotion("standard"):
+        state = transform.init(params)
+        for t, grads in enumerate(GRADS):
+            updates, state = transform.update(
+                jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), grads), state, params
+            )
+            chex.assert_trees_all_equal_dtypes(updates, params)
+            params = optax.apply_updates(params, updates)
+            updates, memory = by_hand(t, grads, expected, memory)
+            expected = each(np.add, expected, updates)
+    # float32's rounding of the rule is 5e-6, and three steps of size 1 add up
+    tolerance = 1e-12 if dtype == jnp.float64 else 3e-5
+    for leaf in PARAMS:
+        np.testing.assert_allclose(params[leaf], expected[leaf], atol=tolerance)
+
+
+class Halves(eqx.Module):
+    """A network with a convolution, whose bias has two axes, nonlinear layers and biases."""
+
+    conv: eqx.nn.Conv1d
+    net: eqx.nn.MLP
+
+    def __call__(self, x):
+        return self.net(jnp.tanh(self.conv(x[None])).ravel())
+
+
+def halves(key):
+    return Halves(eqx.nn.Conv1d(1, 2, 2, key=key), eqx.nn.MLP(4, 2, 3, 1, key=key))
+
+
+@pytest.mark.once
+def test_within_a_network_matrices_are_preconditioned_and_the_rest_is_left_alone(getkey):
+    model = halves(getkey())
+    grads = eqx.filter_jit(eqx.filter_grad(lambda m: (m(jnp.ones(3)) ** 2).sum()))(model)
+    transform = scale_by_end_to_end(2)
+
+    @eqx.filter_jit
+    def update(grads, model):
+        return transform.update(grads, transform.init(model), model)[0]
+
+    moved = update(grads, model)
+    for layer in (0, 1):
+        W, G = model.net.layers[layer].weight, grads.net.layers[layer].weight
+        np.testing.assert_allclose(
+            moved.net.layers[layer].weight, end_to_end(W, G, 2), rtol=1e-4, atol=1e-6
+        )
+        chex.assert_trees_all_equal(moved.net.layers[layer].bias, grads.net.layers[layer].bias)
+    chex.assert_trees_all_equal(moved.conv, grads.conv)
+
+
+@pytest.mark.slow
+def test_gradients_pass_through_a_run_of_the_rule_in_a_network(getkey):
+    model = halves(getkey())
+
+    def last(log_rate, depth):
+        settings = {"learning_rate": jnp.exp(log_rate), "depth": depth}
+        run = descend(
+            model,
+            lambda m: (m(jnp.ones(3)) ** 2).sum(),
+            end_to_end_sgd,
+            3,
+            hyperparameters=settings,
+            record_every=3,
+        )
+        return run.losses[-1]
+
+    value, slopes = jax.value_and_grad(last, (0, 1))(jnp.array(-3.0), jnp.array(2.0))
+    chex.assert_tree_all_finite((value, slopes))
+    assert float(slopes[0]) < 0  # so short a run wants a longer step
+    assert float(slopes[1]) != 0
+
+
 def test_bad_arguments_are_refused(untyped):
     with pytest.raises(ValueError, match="`depth` must be a number, at least 1"):
         scale_by_end_to_end(0)

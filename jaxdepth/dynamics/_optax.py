@@ -14,16 +14,18 @@ from jaxdepth._misc import check_finite, is_traced, refuse
 from jaxdepth.dynamics._end_to_end import Depth, check_depth, end_to_end
 
 
-def _is_matrix(leaf: Any) -> bool:
-    return jnp.ndim(leaf) == 2
+def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
+    """Whether a leaf is a linear map: two axes, and not named `bias` as Conv1d's, (out, 1), is."""
+    name = getattr(path[-1], "name", getattr(path[-1], "key", None)) if path else None
+    return jnp.ndim(leaf) == 2 and name != "bias"
 
 
-def _each(rule: Callable[[Array, Array], Array], updates: Any, params: Any) -> Any:
+def _each(rule: Callable[[bool, Array, Array], Array], updates: Any, params: Any) -> Any:
     """Map over updates and parameters; None, Equinox's mark of what is not trained, stays None."""
     if params is None:
         refuse("params", "given to `update`", None, "Call `update(grads, state, params)`.")
-    return jax.tree.map(
-        lambda G, W: None if G is None else rule(G, W),
+    return jax.tree_util.tree_map_with_path(
+        lambda path, G, W: None if G is None else rule(is_matrix(path, W), G, W),
         updates,
         params,
         is_leaf=lambda leaf: leaf is None,
@@ -35,7 +37,7 @@ def scale_by_end_to_end(
 ) -> optax.GradientTransformation:
     """Replace each matrix's gradient G at W by P_W[G], as `depth` balanced layers would.
 
-    Leaves that are not two-dimensional pass unchanged. A matrix at 0 stays there for depth above 1:
+    Leaves that are not two-dimensional pass unchanged, and so does what is named `bias`. A matrix at 0 stays there for depth above 1:
     start near 0, not at it.
 
     Args:
@@ -64,8 +66,8 @@ def scale_by_end_to_end(
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
 
-        def rule(G: Array, W: Array) -> Array:
-            return end_to_end(W, G, depth, rank_tol=rank_tol) if _is_matrix(W) else G
+        def rule(matrix: bool, G: Array, W: Array) -> Array:
+            return end_to_end(W, G, depth, rank_tol=rank_tol) if matrix else G
 
         return _each(rule, updates, params), state
 
@@ -110,9 +112,9 @@ def end_to_end_sgd(
     def decay(
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
-        def rule(G: Array, W: Array) -> Array:
+        def rule(matrix: bool, G: Array, W: Array) -> Array:
             of_layer, layers = (jnp.asarray(x).astype(G.dtype) for x in (weight_decay, depth))
-            return G + (of_layer * layers if _is_matrix(W) else of_layer) * W
+            return G + (of_layer * layers if matrix else of_layer) * W
 
         return _each(rule, updates, params), state
 

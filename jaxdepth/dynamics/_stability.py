@@ -25,6 +25,7 @@ from jaxdepth._misc import (
     working_dtype,
 )
 from jaxdepth.dynamics._end_to_end import Depth, check_depth, end_to_end, root_of_preconditioner
+from jaxdepth.dynamics._optax import is_matrix
 
 # A matrix-free symmetric operator on flat vectors.
 Operator = Callable[[Array], Array]
@@ -265,8 +266,10 @@ def _sharpness(
         def moved(u: Array) -> Array:
             if depth is None:
                 return u
-            acted = jax.tree.map(
-                lambda W, X: rule(W, X, depth) if W.ndim == 2 else X, unflatten(flat), unflatten(u)
+            acted = jax.tree_util.tree_map_with_path(
+                lambda path, W, X: rule(W, X, depth) if is_matrix(path, W) else X,
+                unflatten(flat),
+                unflatten(u),
             )
             return _flattened(acted)[0]
 
