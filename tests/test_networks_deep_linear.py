@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdepth.dynamics import imbalance
+from jaxdepth.dynamics import imbalance, imbalance_step
 from jaxdepth.networks import DeepLinear
 
 SIZES = [(3, 2), (2, 5, 3, 4), (3, 1, 1, 1), (4, 2, 3, 3)]
@@ -87,11 +87,26 @@ def test_imbalance_moves_by_the_exact_discrete_law(x64, getkey):
     slopes = jax.grad(lambda net: ((net.end_to_end() - target) ** 2).sum())(net).layers
     eta, decay = 0.1, 0.3
     after = [(1 - eta * decay) * W - eta * g for W, g in zip(net.layers, slopes, strict=True)]
-    moved = [
-        (1 - eta * decay) ** 2 * D + eta**2 * (above.T @ above - below @ below.T)
-        for D, below, above in zip(net.imbalance(), slopes[:-1], slopes[1:], strict=True)
-    ]
-    chex.assert_trees_all_close(list(imbalance(after)), moved, atol=1e-12)
+    moved = imbalance_step(net.imbalance(), slopes, eta, decay)
+    chex.assert_trees_all_close(imbalance(after), moved, rtol=0, atol=1e-12)
+    balanced = imbalance_step([0 * D for D in moved], slopes, eta)
+    expected = tuple(eta**2 * D for D in imbalance(slopes))
+    chex.assert_trees_all_close(balanced, expected, rtol=1e-14)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (([], [jnp.ones((2, 3)), jnp.ones((1, 2))], 0.1), "`imbalances` must be of shapes"),
+        (([], [jnp.ones((2, 3)), jnp.ones((1, 3))], 0.1), "`gradients` must be matrices"),
+        (([], [jnp.ones((2, 3))], float("nan")), "`learning_rate` must be finite"),
+        (([], [jnp.ones((2, 3))], 0.1, -1.0), "`weight_decay` must be at least 0"),
+    ],
+)
+def test_imbalances_without_a_step_are_refused(untyped, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        imbalance_step(*arguments)
 
 
 @pytest.mark.parametrize(

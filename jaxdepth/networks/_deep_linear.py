@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxdepth._misc import check_finite, check_integer, check_key, is_traced, refuse
+from jaxdepth._misc import check_finite, check_integer, check_key, is_traced, refuse, working_dtype
 from jaxdepth.networks._affine import AffineLayer, affine_layer
 from jaxdepth.networks._parameters import float_dtype, normal
 
@@ -140,8 +140,7 @@ class DeepLinear(eqx.Module):
 def imbalance(layers: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"], ...]:
     """Return the conserved matrices D_j = W_{j+1}ᵀW_{j+1} − W_jW_jᵀ, j = 1, …, N−1.
 
-    Gradient flow keeps each D_j; a step of gradient descent at rate η with weight decay λ makes it
-    D_j⁺ = (1−ηλ)²D_j + η²(∇_{j+1}ᵀ∇_{j+1} − ∇_j∇_jᵀ), exactly.
+    Gradient flow keeps each D_j; gradient descent moves it by `imbalance_step`.
 
     Args:
         layers: W_1, …, W_N, W_j of shape (n_j, n_{j-1}).
@@ -157,14 +156,73 @@ def imbalance(layers: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"
         >>> imbalance((jnp.array([[3.0]]), jnp.array([[5.0]])))[0].tolist()
         [[16.0]]
 
-    Reference: Arora, Cohen & Hazan (2018), proof of Theorem 1; the discrete law is derived by
-    expanding the step, whose cross terms cancel because W_{j+1}ᵀ∇_{j+1} = ∇_jW_jᵀ.
+    Reference: Arora, Cohen & Hazan (2018), proof of Theorem 1.
     """
-    for below, above in itertools.pairwise(layers):
-        if below.ndim != 2 or above.ndim != 2 or above.shape[1] != below.shape[0]:
-            refuse("layers", "matrices (n_j, n_{j-1}) in order", [W.shape for W in layers])
+    _check_chain("layers", layers)
+    return _gram_differences(layers)
+
+
+def imbalance_step(
+    imbalances: Sequence[Float[Array, "_ _"]],
+    gradients: Sequence[Float[Array, "_ _"]],
+    learning_rate: float | Float[Array, ""],
+    weight_decay: float | Float[Array, ""] = 0.0,
+) -> tuple[Float[Array, "_ _"], ...]:
+    """Return the imbalance after a step of gradient descent on the layers, which it need not see.
+
+    W_j⁺ = (1−ηλ)W_j − η∇_j makes D_j⁺ = (1−ηλ)²D_j + η²(∇_{j+1}ᵀ∇_{j+1} − ∇_j∇_jᵀ), exactly:
+    nothing of first order in η.
+
+    Args:
+        imbalances: D_1, …, D_{N-1}, as `imbalance` returns them.
+        gradients: ∇_1, …, ∇_N of a loss of the product W_N⋯W_1, ∇_j of W_j's shape.
+        learning_rate: η.
+        weight_decay: λ ≥ 0 of each layer.
+
+    Returns:
+        D_1⁺, …, D_{N-1}⁺.
+
+    Raises:
+        ValueError: shapes or numbers of matrices that do not agree, a negative or non-finite decay
+            or rate.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> layers = (jnp.array([[3.0]]), jnp.array([[5.0]]))  # L = w₂w₁: the gradients are 5 and 3
+        >>> imbalance_step(imbalance(layers), layers[::-1], 0.5)[0].tolist()
+        [[12.0]]
+        >>> imbalance((jnp.array([[0.5]]), jnp.array([[3.5]])))[0].tolist()
+        [[12.0]]
+
+    Reference: derived by expanding the step, whose cross terms cancel because
+    W_{j+1}ᵀ∇_{j+1} = ∇_jW_jᵀ (Arora, Cohen & Hazan 2018, proof of Theorem 1).
+    """
+    _check_chain("gradients", gradients)
+    squares = [(len(above),) * 2 for above in gradients[:-1]]
+    if [jnp.shape(D) for D in imbalances] != squares:
+        refuse("imbalances", f"of shapes {squares}", [jnp.shape(D) for D in imbalances])
+    for name, number in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
+        check_finite(name, number)
+    if not is_traced(weight_decay) and weight_decay < 0:
+        refuse("weight_decay", "at least 0", weight_decay)
+    dtype = working_dtype(*imbalances, *gradients)
+    eta, decay = (jnp.asarray(x).astype(dtype) for x in (learning_rate, weight_decay))
+    pushed = _gram_differences(gradients)
     return tuple(
-        _dot(above.T, above) - _dot(below, below.T) for below, above in itertools.pairwise(layers)
+        (1 - eta * decay) ** 2 * D + eta**2 * push
+        for D, push in zip(imbalances, pushed, strict=True)
+    )
+
+
+def _check_chain(argument: str, matrices: Sequence[Float[Array, "_ _"]]) -> None:
+    for below, above in itertools.pairwise(matrices):
+        if below.ndim != 2 or above.ndim != 2 or above.shape[1] != below.shape[0]:
+            refuse(argument, "matrices (n_j, n_{j-1}) in order", [W.shape for W in matrices])
+
+
+def _gram_differences(matrices: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"], ...]:
+    return tuple(
+        _dot(above.T, above) - _dot(below, below.T) for below, above in itertools.pairwise(matrices)
     )
 
 
