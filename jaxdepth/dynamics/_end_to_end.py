@@ -149,15 +149,15 @@ def _one_output(
     w: Float[Array, "m n"], g: Float[Array, "m n"], N: Float[Array, ""]
 ) -> Float[Array, "m n"]:
     # Scaled by its largest entry, w neither overflows nor underflows when squared; the double
-    # `where` keeps the dead branch's 0/0 out of the derivatives at w = 0.
+    # `where` keeps the dead branch's 0/0 out of the derivatives at w = 0. The scale cancels, and so
+    # is a constant to them.
     largest = jax.lax.stop_gradient(jnp.abs(w).max())
     alive = largest > 0
     largest = jnp.where(alive, largest, 1)
-    direction = jnp.where(alive, w / largest, 1)
-    length = jnp.sqrt((direction**2).sum())
-    direction = direction / length
-    scale = (largest * length) ** (2 - 2 / N)
-    moved = scale * (g + (N - 1) * (direction * g).sum() * direction)
+    u = jnp.where(alive, w / largest, 1)
+    squared = (u * u).sum()
+    along = (N - 1) * (u * g).sum() / squared  # (N−1)·Pr_w g = along·u
+    moved = (largest * jnp.sqrt(squared)) ** (2 - 2 / N) * (g + along * u)
     return jnp.where(alive, moved, jnp.where(N == 1, g, 0))
 
 
