@@ -296,14 +296,9 @@ def halves(key):
 @pytest.mark.once
 def test_within_a_network_matrices_are_preconditioned_and_the_rest_is_left_alone(getkey):
     model = halves(getkey())
-    grads = eqx.filter_jit(eqx.filter_grad(lambda m: (m(jnp.ones(3)) ** 2).sum()))(model)
+    grads = jax.tree.map(lambda leaf: 1 + leaf**2, eqx.filter(model, eqx.is_inexact_array))
     transform = scale_by_end_to_end(2)
-
-    @eqx.filter_jit
-    def update(grads, model):
-        return transform.update(grads, transform.init(model), model)[0]
-
-    moved = update(grads, model)
+    moved, _ = transform.update(grads, transform.init(grads), model)
     for layer in (0, 1):
         W, G = model.net.layers[layer].weight, grads.net.layers[layer].weight
         np.testing.assert_allclose(

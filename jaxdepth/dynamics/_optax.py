@@ -37,8 +37,8 @@ def scale_by_end_to_end(
 ) -> optax.GradientTransformation:
     """Replace each matrix's gradient G at W by P_W[G], as `depth` balanced layers would.
 
-    Leaves that are not two-dimensional pass unchanged, and so does what is named `bias`. A matrix at 0 stays there for depth above 1:
-    start near 0, not at it.
+    Leaves that are not two-dimensional pass unchanged, and so does what is named `bias`. A matrix
+    at 0 stays there for depth above 1: start near 0, not at it.
 
     Args:
         depth: N ≥ 1, an integer or real number, static or traced.
