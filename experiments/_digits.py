@@ -9,6 +9,7 @@ each axis, then the bytes.
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -89,9 +90,9 @@ def _read(directory: Path, part: str, kind: str, axes: int) -> np.ndarray:
             f"{file}: expected the magic number {magic.hex()} of {kind}; got "
             f"{content[:4].hex() or 'an empty file'}. It is another file, or a page about one."
         )
-    shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
-    expected = header + int(np.prod(shape, dtype=object))
-    if len(shape) != axes or len(content) != expected:
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
+    expected = header + math.prod(shape)
+    if len(content) != expected:
         raise ValueError(
             f"{file}: expected {expected:,} bytes for its shape {shape}; got {len(content):,}. "
             "It is truncated or damaged: download it again."
