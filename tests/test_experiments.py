@@ -69,7 +69,8 @@ def test_an_experiment_keeps_the_contract(name):
         ({"records": 3}, "`records` must divide the steps, 400"),
         ({"records": 3, "data": "a folder"}, "`records` must divide the steps, 2000"),
         ({"rates": 2}, "`rates` must be at least 3"),
-        ({"scouting": 401}, "`scouting` must be at most the steps, 400"),
+        ({"scouting": (401,)}, "`scouting` must be from 1 to the steps, 400"),
+        ({"spacing": 1.0}, "`spacing` must be between 1 and 10"),
         ({"seed": -1}, "`seed` must be at least 0"),
     ],
 )

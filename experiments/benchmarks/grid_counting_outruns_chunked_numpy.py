@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -25,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxdepth as jd
+from experiments.benchmarks._timing import least
 
 try:
     import torch
@@ -34,27 +34,8 @@ except ImportError:
 CHUNK = 2048
 POINTS = 2**22 + 1
 LAYERS = 3
-BUDGET = 15.0  # seconds a row
 
 Evaluate = Callable[[np.ndarray], np.ndarray]
-
-
-def least(calls: Mapping[str, Callable[[], Any]], budget: float = BUDGET) -> dict[str, float]:
-    """Return the least time of each call, all taken in turns for `budget` seconds after a warm-up.
-
-    Before each, a pause: threads of the call before spin a while, on cores that the next one needs.
-    """
-    for call in calls.values():
-        call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + budget
-    while time.perf_counter() < end or not all(len(taken) >= 3 for taken in times.values()):
-        for name, call in calls.items():
-            time.sleep(0.02)
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: min(taken) for name, taken in times.items()}
 
 
 def ours(net: Any, points: int) -> Callable[[], int]:
