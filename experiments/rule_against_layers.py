@@ -412,15 +412,15 @@ def _plot_gaps(axis: Any, results: Results) -> None:
     rates = results["rates"]
     looks = zip(CASES, _figures.PALETTE, _figures.MARKERS, results["gap"], strict=True)
     for case, color, marker, gaps in looks:
-        for gap in gaps:
-            label = case.label if gap is gaps[0] else None
+        for i, gap in enumerate(gaps):
+            label = None if i else case.label
             axis.loglog(rates, gap, marker, linestyle="-", color=color, linewidth=0.9, label=label)
     _figures.bound(axis, rates, 1.6 * results["gap"].max() * rates / rates[0], label="slope 1")
     axis.set(
         title="From balance, N = 2, 3, 4, 5",
         xlabel="learning rate η",
         ylabel="relative gap at time ½",
-        ylim=(results["gap"].min() / 40, None),
+        ylim=(results["gap"].min() / 60, None),
     )
     axis.legend(ncols=2, loc="lower right", fontsize=7, columnspacing=0.8)
 
@@ -432,8 +432,11 @@ def _plot_lengths(axis: Any, results: Results) -> None:
         axis.plot(scaled, results["layers_length"][i], color=color, label=label)
         axis.plot(scaled, results["rule_length"][i], color=color, linestyle=(0, (1, 1.2)))
     axis.plot([], [], color=_figures.INK, linestyle=(0, (1, 1.2)), label="the rule")
+    late = np.minimum(results["layers_length"], results["rule_length"]) < 0.99
+    last = (results["times"] * results["scales"][:, None])[late].max()
     axis.set(
         title="From N(0, s²), N = 3",
+        xlim=(0, 1.6 * last),
         xlabel="time × s",
         ylabel="share of the target learnt",
     )
@@ -459,4 +462,6 @@ def _plot_paths(axis: Any, results: Results) -> None:
         xlabel="scale of the Gaussian layers",
         ylabel="greatest distance over ‖M‖",
     )
-    axis.legend(loc="center right")
+    axis.set_xticks(scales, [f"{scale:.2g}" for scale in scales], minor=False)
+    axis.set_xticks([], minor=True)
+    axis.legend(loc="lower right")
