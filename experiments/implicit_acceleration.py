@@ -370,6 +370,8 @@ def plot(results: Results) -> Figure:
     _plot_losses(axes[0, 0], results, 4, DEPTHS_AND_RIVALS)
     _plot_losses(axes[0, 1], results, 2, DEPTHS_AND_RIVALS)
     _plot_losses(axes[0, 2], results, 4, RULES)
+    for axis in axes[0, ::2]:
+        axis.legend(fontsize=7.5, ncols=2, loc="lower left")
     axes[0, 2].set_title("The rule runs along with the layers")
     for axis, p in zip(axes[1], POWERS, strict=False):
         _plot_speedups(axis, results, p)
@@ -405,7 +407,6 @@ def _plot_losses(axis: Any, results: Results, p: int, names: tuple[str, ...]) ->
     data = "gas sensors" if results["real"] else "condition 100"
     title, below = f"$\\ell_{p}$ regression, {data}", "loss above its optimum, best so far"
     axis.set(title=title, xlabel="step", ylabel=below)
-    axis.legend(fontsize=7.5, ncols=2, loc="lower left")
 
 
 def _plot_speedups(axis: Any, results: Results, p: int) -> None:
@@ -420,8 +421,12 @@ def _plot_speedups(axis: Any, results: Results, p: int) -> None:
         axis.text(max(fast[name], 1) * 1.06, row, told, va="center", fontsize=8)
     axis.axvline(1, color=_figures.INK, linewidth=0.8)
     axis.set_xscale("log")
-    axis.set_xlim(min(0.8, 0.8 * min(filter(None, fast.values()), default=1)), None)
-    axis.margins(x=0.2)
+    axis.margins(x=0.25)
+    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    low, high = axis.get_xlim()
+    axis.set_xticks([], minor=True)
+    axis.set_xticks(shown := [tick for tick in ticks if low < tick < high], list(map(str, shown)))
+    axis.set_ylim(-0.7, len(order) - 0.3)
     axis.set_yticks(range(len(order)), [METHODS[name].label for name in order])
     axis.grid(visible=False, axis="y")
     axis.set(

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import jaxdepth as jd
@@ -103,7 +103,7 @@ def run(config: Config, part: Part = direct) -> Results:
     """Compare the networks at the start; descend at every rate, the products first."""
     data = _digits.load(config.mnist, config.samples, config.seed)
     with jax.enable_x64(True):
-        starts = _starts(jax.random.key(config.seed), data.x.shape[1], config)
+        starts = _starts(plain_network(data.x.shape[1], config))
     static = eqx.filter(starts["float32"][0], eqx.is_array, inverse=True)
     results: Results = {
         "steps": np.linspace(0, config.steps, config.records + 1).astype(int),
@@ -121,10 +121,24 @@ def run(config: Config, part: Part = direct) -> Results:
 # ---- The start: one function in several precisions ----
 
 
+def plain_network(pixels: int, config: Config) -> eqx.nn.MLP:
+    """Draw weights on ±1/√(inputs), as Equinox does, in NumPy: nothing to compile; biases are 0."""
+    rng = np.random.default_rng(config.seed)
+
+    def draw(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            return leaf
+        reach = 1 / math.sqrt(leaf.shape[1]) if leaf.ndim == 2 else 0.0
+        return jnp.asarray(rng.uniform(-reach, reach, leaf.shape), jnp.float32)
+
+    sizes = (pixels, 10, config.width, config.hidden)
+    skeleton = eqx.filter_eval_shape(eqx.nn.MLP, *sizes, key=jax.random.key(0))
+    return jax.tree.map(draw, skeleton)
+
+
 @eqx.filter_jit
-def _starts(key: PRNGKeyArray, pixels: int, config: Config) -> dict[str, list[Any]]:
-    """Draw the plain network and factor its layers, in every precision."""
-    net = eqx.nn.MLP(pixels, 10, config.width, config.hidden, dtype=jnp.float32, key=key)
+def _starts(net: eqx.nn.MLP) -> dict[str, list[Any]]:
+    """Factor the layers of the plain network in every precision."""
 
     def cast(dtype: str) -> Any:
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_array(leaf) else leaf, net)
@@ -188,12 +202,12 @@ def contest(
     program: Any = _sweep
     compiled = program.lower(*arguments).compile()  # apart, so that the clock sees steps alone
     begun = time.perf_counter()
-    losses, path, last = jax.block_until_ready(compiled(*arguments))
+    losses, path = jax.block_until_ready(compiled(*arguments))
     seconds = time.perf_counter() - begun
     curves = np.nan_to_num(np.asarray(losses), nan=np.inf)
     plain, hurried = curves[: len(rates)], curves[len(rates) : 2 * len(rates)]
     best = int(np.argmin(plain[:, -1]))
-    scores = outputs(as_layers(_lane(last, best)), data.x_test)
+    scores = outputs(as_layers(_lane(path, best, -1)), data.x_test)
     results: Results = {
         f"curves_{N}": plain,
         f"momentum_{N}": hurried,
@@ -202,10 +216,11 @@ def contest(
     }
     if N == 1:
         return results | {"rate_alone": curves[2 * len(rates) :, -1]}
-    collapsed = outputs(as_layers(_lane(path, best, -1)), data.x_test)
+    along = dict(zip(PLACES, (collapse(_lane(path, lane)) for lane in (0, best)), strict=True))
+    collapsed = outputs(as_layers(_lane(along["best"], -1)), data.x_test)
     results[f"collapsed_{N}"] = np.array(away(collapsed, scores))
     for at, lane in zip(PLACES, (0, best), strict=True):
-        factors = np.asarray(_effective(_lane(path, lane), static, train, jnp.float32(N)))
+        factors = np.asarray(_effective(along[at], static, train, jnp.float32(N)))
         results |= {f"factor_{at}_{N}": factors, f"{at}_{N}": rates[lane] * factors.mean()}
     return results
 
@@ -221,14 +236,10 @@ def _sweep(
     rates: Float[Array, " lanes"],
     momentum: Float[Array, " lanes"],
     config: Config,
-) -> tuple[Array, Any, Any]:
-    """Train at all rates; return losses, collapsed weights on the way, and the last parameters."""
+) -> tuple[Array, Any]:
+    """Train at all rates; return the losses, and the parameters on the way."""
 
-    def weights(model: Any) -> Any:
-        deep = any(isinstance(layer, Factored) for layer in model.layers)
-        return eqx.filter(collapse(model) if deep else model, eqx.is_array)
-
-    def trained(rate: Array, momentum: Array) -> tuple[Array, Any, Any]:
+    def trained(rate: Array, momentum: Array) -> tuple[Array, Any]:
         run = jd.dynamics.descend(
             model,
             train.loss,
@@ -236,9 +247,9 @@ def _sweep(
             config.steps,
             hyperparameters={"learning_rate": rate, "momentum": momentum},
             record_every=config.steps // config.records,
-            record=weights,
+            record=lambda model: eqx.filter(model, eqx.is_array),
         )
-        return run.losses, run.recorded, eqx.filter(run.model, eqx.is_array)
+        return run.losses, run.recorded
 
     return jax.vmap(trained)(rates, momentum)
 
