@@ -130,7 +130,7 @@ def run(config: Config, part: Part = direct) -> Results:
             "steps": np.linspace(0, config.steps, RECORDS + 1).astype(int),
             "sizes": np.array([config.size, config.rank, config.seen]),
             "singular": np.linalg.svd(M, compute_uv=False)[: 2 * config.rank],
-            "unseen": np.linalg.norm((1 - mask) * M) / np.linalg.norm(M),
+            "unseen": np.asarray(np.linalg.norm((1 - mask) * M) / np.linalg.norm(M)),
         }
         for depth, scale in zip(DEPTHS, config.scales, strict=True):
             results |= part(

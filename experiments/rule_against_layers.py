@@ -420,8 +420,11 @@ def _plot_gaps(axis: Any, results: Results) -> None:
         title="From balance, N = 2, 3, 4, 5",
         xlabel="learning rate η",
         ylabel="relative gap at time ½",
+        xlim=(0.85 * rates[-1], 1.2 * rates[0]),
         ylim=(results["gap"].min() / 60, None),
     )
+    axis.set_xticks(rates, [f"$2^{{-{k}}}$" for k in results["halvings"]])
+    axis.set_xticks([], minor=True)
     axis.legend(ncols=2, loc="lower right", fontsize=7, columnspacing=0.8)
 
 
