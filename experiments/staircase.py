@@ -4,7 +4,8 @@ Saxe, McClelland & Ganguli, *Exact solutions to the nonlinear dynamics of learni
 neural networks* (2014), at depths 1 to 4: whitened inputs, L = ‖W − S‖²/2. From balanced layers
 aligned with S's singular vectors each mode follows u̇ = N·u^{2−2/N}(s − u) alone, to first order in
 the learning rate. Where we depart: beside them stand small Gaussian layers, neither balanced nor
-aligned, as users start them. They climb the same stairs, and not at the predicted times.
+aligned, as users start them. They climb the same stairs, nearly always in the same order, and
+not at the predicted times.
 """
 
 from __future__ import annotations
@@ -265,12 +266,13 @@ def claims(results: Results) -> list[Claim]:
             ),
         ),
         Claim(
-            f"Gaussian layers climb the same stairs, the strongest mode first, N = {_text(deep)}",
+            "Gaussian layers climb the same stairs, nearly always the strongest mode first, "
+            f"N = {_text(deep)}",
             "Saxe et al. 2014, section 1.3 (observed there)",
-            f"all of {len(half[2]) - 1} starts each",
+            f"at least 9 in 10 of {len(half[2]) - 1} starts at each depth",
             ", ".join(f"{ordered[N].sum()}" for N in deep),
             "estimate",
-            all(each.all() for each in ordered.values()),
+            all(each.mean() >= 0.9 for each in ordered.values()),
         ),
         Claim(
             f"but not at the predicted times: half times over those, N = {_text(deep)}",

@@ -44,7 +44,7 @@ def replay(first, second, target, eta, decay):
     return jax.lax.scan(step, ((first, second), Closure.of(first, second)), None, length=300)[1]
 
 
-@pytest.mark.parametrize("h", [1, 4, 40])
+@pytest.mark.parametrize("h", [1, 40])
 def test_the_closure_replays_descent_of_any_width_and_balance(x64, h):
     rng = np.random.default_rng(h)
     first, second, target = (jnp.asarray(rng.normal(size=s)) for s in ((h, 3), (2, h), (2, 3)))
@@ -74,6 +74,7 @@ def test_a_step_is_one_congruence_of_the_block_matrix(x64):
     chex.assert_trees_all_close(found, Closure(Q[:2, 2:], Q[:2, :2], Q[2:, 2:]), atol=1e-13)
 
 
+@pytest.mark.once
 def test_the_step_keeps_the_dtype_and_maps_over_rates():
     state = Closure.of(jnp.ones((4, 3)), jnp.ones((2, 4)))
     G, rates = jnp.ones((2, 3)), jnp.array([0.1, 0.2])

@@ -98,6 +98,7 @@ def test_second_derivatives_are_those_of_the_first(x64):
         assert abs(float(second(0.7, 2.0, 0.3, N)) - (first[1] - first[0]) / (2 * h)) < 1e-7
 
 
+@pytest.mark.once
 def test_time_inverts_mode_and_runs_backwards():
     eps = float(jnp.finfo(jnp.result_type(float)).eps)
     for N in (1, 2, 3.5):
@@ -107,6 +108,7 @@ def test_time_inverts_mode_and_runs_backwards():
         assert t.dtype == jnp.result_type(float)
 
 
+@pytest.mark.once
 def test_what_does_not_move_stays_and_what_is_not_reached_takes_forever():
     for N in (1.5, 2, 3):
         assert saxe_mode(3.0, 2.0, 0.0, N) == 0
@@ -172,6 +174,7 @@ def test_singular_values_move_as_those_of_balanced_layers(x64):
     np.testing.assert_allclose(2 * speed(1e-6) - speed(2e-6), found, atol=1e-7)
 
 
+@pytest.mark.once
 def test_singular_values_at_zero_rest_in_deep_networks():
     W, G = jnp.diag(jnp.array([2.0, 0.0], jnp.bfloat16)), jnp.ones((2, 2), jnp.bfloat16)
     rates = jax.jit(jax.vmap(singular_value_rates, (None, None, 0)))(W, G, jnp.array([1.5, 2, 3]))

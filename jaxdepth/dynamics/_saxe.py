@@ -234,20 +234,18 @@ def _advance(start: Array, tau: Array, beta: Array) -> Array:
     high = jnp.where(beta <= 0, start + tau, jnp.maximum(slowest, low))
     low = jnp.where(beta == 1, high, low)
 
-    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = bracket
-        middle = low + (high - low) / 2
-        early = _elapsed(start, middle, beta) < tau
-        return jnp.where(early, middle, low), jnp.where(early, high, middle)
-
-    def polish(_: Any, zeta: Array) -> Array:
-        late = _elapsed(start, zeta, beta) - tau
-        step = late * jnp.exp(beta * jax.nn.softplus(-zeta))
-        return jnp.clip(zeta - jnp.where(jnp.isfinite(step), step, 0), low, high)
-
     halvings = jnp.finfo(start.dtype).nmant + 12
-    near, _ = jax.lax.fori_loop(0, halvings, halve, (low, high))
-    return jax.lax.fori_loop(0, 3, polish, near)
+
+    def refine(i: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        low, high, zeta = state
+        late = _elapsed(start, zeta, beta) - tau
+        low, high = jnp.where(late < 0, zeta, low), jnp.where(late < 0, high, zeta)
+        step = late * jnp.exp(beta * jax.nn.softplus(-zeta))
+        newton = jnp.clip(zeta - jnp.where(jnp.isfinite(step), step, 0), low, high)
+        return low, high, jnp.where(i < halvings, low + (high - low) / 2, newton)
+
+    first = (low, high, low + (high - low) / 2)
+    return jax.lax.fori_loop(0, halvings + 3, refine, first)[2]
 
 
 @_advance.defjvp
