@@ -16,6 +16,7 @@ the rate alone does.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -35,7 +36,6 @@ from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, INK, ORANGE, RED, SKY, bound, note, panels, styled
 from jaxdepth.networks import Factored, collapse, overparameterize
 
-DEPTHS = (1, 2, 3)
 LOOKS = {1: (INK, "o"), 2: (BLUE, "s"), 3: (RED, "^")}
 SAME = 0.1  # the rate that all depths share
 MOMENTUM = 0.9
@@ -49,6 +49,7 @@ class Config:
     """Sizes.
 
     Attributes:
+        depths: factors a layer, beside the plain network: 2, or 2 and 3.
         mnist: directory of MNIST's four idx files, gzipped or not; None for scikit-learn's digits.
         samples: images to train on, the whole batch.
         width: of the hidden layers.
@@ -60,6 +61,7 @@ class Config:
         seed: of the initial weights, and of the order of the images.
     """
 
+    depths: tuple[int, ...] = (2,)
     mnist: str | None = None
     samples: int = 120
     width: int = 16
@@ -75,6 +77,8 @@ class Config:
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ValueError(f"`{name}` must be at least {minimum}; got {getattr(self, name)}.")
+        if self.depths not in ((2,), (2, 3)):
+            raise ValueError(f"`depths` must be 2, or 2 and 3; got {self.depths}.")
         if self.seed < 0:
             raise ValueError(f"`seed` must be at least 0; got {self.seed}.")
         if self.steps % self.records:
@@ -84,7 +88,7 @@ class Config:
 
 
 QUICK = Config()
-FULL = Config(samples=1437, width=32, steps=2000, records=40, rates=16, ratio=1.25)
+FULL = Config(depths=(2, 3), samples=1437, width=32, steps=2000, records=40, rates=16, ratio=1.25)
 
 
 class Classification(eqx.Module):
@@ -103,16 +107,17 @@ def run(config: Config, part: Part = direct) -> Results:
     """Compare the networks at the start; descend at every rate, the products first."""
     data = _digits.load(config.mnist, config.samples, config.seed)
     with jax.enable_x64(True):
-        starts = _starts(plain_network(data.x.shape[1], config))
+        starts = _starts(plain_network(data.x.shape[1], config), config.depths)
     static = eqx.filter(starts["float32"][0], eqx.is_array, inverse=True)
     results: Results = {
+        "depths": np.array(config.depths),
         "steps": np.linspace(0, config.steps, config.records + 1).astype(int),
         "images": np.array([*data.x.shape, len(data.y_test)]),
         "rates": SAME * config.ratio ** np.arange(config.rates),
     }
     results |= part("start", lambda: compare(starts, data.x_test))
-    for N in (*DEPTHS[1:], 1):  # the plain network at last: it tries what the products amount to
-        model = starts["float32"][DEPTHS.index(N)]
+    for N in (*config.depths, 1):  # the plain network at last: it tries what the products amount to
+        model = starts["float32"][(1, *config.depths).index(N)]
         descended = functools.partial(contest, N, model, static, data, results, config)
         results = results | part(f"depth{N}", descended)
     return results
@@ -137,14 +142,14 @@ def plain_network(pixels: int, config: Config) -> eqx.nn.MLP:
 
 
 @eqx.filter_jit
-def _starts(net: eqx.nn.MLP) -> dict[str, list[Any]]:
+def _starts(net: eqx.nn.MLP, depths: tuple[int, ...]) -> dict[str, list[Any]]:
     """Factor the layers of the plain network in every precision."""
 
     def cast(dtype: str) -> Any:
         return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_array(leaf) else leaf, net)
 
     return {
-        dtype: [cast(dtype), *(overparameterize(cast(dtype), N) for N in DEPTHS[1:])]
+        dtype: [cast(dtype), *(overparameterize(cast(dtype), N) for N in depths)]
         for dtype in PRECISIONS
     }
 
@@ -194,20 +199,22 @@ def contest(
         jnp.asarray(data.x, jnp.float32), jnp.asarray(np.eye(10)[data.y], jnp.float32)
     )
     rates = before["rates"]
-    extra = np.array([before[f"{at}_{M}"] for M in DEPTHS[1:] for at in PLACES] if N == 1 else [])
+    extra = np.array(
+        [before[f"{at}_{M}"] for M in config.depths for at in PLACES] if N == 1 else []
+    )
     lanes = np.concatenate([rates, SLOWER[N] * rates, extra])
     momentum = np.where(np.arange(len(lanes)) // len(rates) == 1, MOMENTUM, 0.0)
     grid = (jnp.asarray(lanes, jnp.float32), jnp.asarray(momentum, jnp.float32))
     arguments = (model, train, *grid, config)
     program: Any = _sweep
     compiled = program.lower(*arguments).compile()  # apart, so that the clock sees steps alone
-    begun = time.perf_counter()
-    losses, path = jax.block_until_ready(compiled(*arguments))
-    seconds = time.perf_counter() - begun
+    begun = time.process_time()
+    losses, path, last = jax.block_until_ready(compiled(*arguments))
+    seconds = time.process_time() - begun
     curves = np.nan_to_num(np.asarray(losses), nan=np.inf)
     plain, hurried = curves[: len(rates)], curves[len(rates) : 2 * len(rates)]
     best = int(np.argmin(plain[:, -1]))
-    scores = outputs(as_layers(_lane(path, best, -1)), data.x_test)
+    scores = outputs(as_layers(_lane(last, best)), data.x_test)
     results: Results = {
         f"curves_{N}": plain,
         f"momentum_{N}": hurried,
@@ -216,11 +223,10 @@ def contest(
     }
     if N == 1:
         return results | {"rate_alone": curves[2 * len(rates) :, -1]}
-    along = dict(zip(PLACES, (collapse(_lane(path, lane)) for lane in (0, best)), strict=True))
-    collapsed = outputs(as_layers(_lane(along["best"], -1)), data.x_test)
+    collapsed = outputs(as_layers(_lane(path, best, -1)), data.x_test)
     results[f"collapsed_{N}"] = np.array(away(collapsed, scores))
     for at, lane in zip(PLACES, (0, best), strict=True):
-        factors = np.asarray(_effective(along[at], static, train, jnp.float32(N)))
+        factors = np.asarray(_effective(_lane(path, lane), static, train, jnp.float32(N)))
         results |= {f"factor_{at}_{N}": factors, f"{at}_{N}": rates[lane] * factors.mean()}
     return results
 
@@ -236,10 +242,14 @@ def _sweep(
     rates: Float[Array, " lanes"],
     momentum: Float[Array, " lanes"],
     config: Config,
-) -> tuple[Array, Any]:
-    """Train at all rates; return the losses, and the parameters on the way."""
+) -> tuple[Array, Any, Any]:
+    """Train at all rates; return losses, collapsed weights on the way, and the last parameters."""
 
-    def trained(rate: Array, momentum: Array) -> tuple[Array, Any]:
+    def weights(model: Any) -> Any:
+        deep = any(isinstance(layer, Factored) for layer in model.layers)
+        return eqx.filter(collapse(model) if deep else model, eqx.is_array)
+
+    def trained(rate: Array, momentum: Array) -> tuple[Array, Any, Any]:
         run = jd.dynamics.descend(
             model,
             train.loss,
@@ -247,9 +257,9 @@ def _sweep(
             config.steps,
             hyperparameters={"learning_rate": rate, "momentum": momentum},
             record_every=config.steps // config.records,
-            record=lambda model: eqx.filter(model, eqx.is_array),
+            record=weights,
         )
-        return run.losses, run.recorded
+        return run.losses, run.recorded, eqx.filter(run.model, eqx.is_array)
 
     return jax.vmap(trained)(rates, momentum)
 
@@ -288,24 +298,27 @@ def _best(results: Results, N: int) -> np.ndarray:
 
 def claims(results: Results) -> list[Claim]:
     """State what theory predicts beside what came out, and where depth loses."""
+    deeper = results["depths"].tolist()
+    depths = [1, *deeper]
     samples, _, tests = results["images"].tolist()
     T = int(results["steps"][-1])
+    ladder = " / ".join(map(str, depths))
     told = f"{samples:,} images, {T:,} steps"
-    same = {N: float(results[f"curves_{N}"][0, -1]) for N in DEPTHS}
-    best = {N: float(results[f"curves_{N}"][:, -1].min()) for N in DEPTHS}
-    early = {N: float(_best(results, N)[1]) for N in DEPTHS}
-    hurried = {N: float(results[f"momentum_{N}"][:, -1].min()) for N in DEPTHS}
-    factor = {N: float(results[f"factor_same_{N}"].mean()) for N in DEPTHS[1:]}
+    same = {N: float(results[f"curves_{N}"][0, -1]) for N in depths}
+    best = {N: float(results[f"curves_{N}"][:, -1].min()) for N in depths}
+    early = {N: float(_best(results, N)[1]) for N in depths}
+    hurried = {N: float(results[f"momentum_{N}"][:, -1].min()) for N in depths}
+    factor = {N: float(results[f"factor_same_{N}"].mean()) for N in deeper}
     alone = dict(
-        zip(((N, at) for N in DEPTHS[1:] for at in PLACES), results["rate_alone"], strict=True)
+        zip(((N, at) for N in deeper for at in PLACES), results["rate_alone"], strict=True)
     )
-    right = {N: results[f"right_{N}"] for N in DEPTHS}
-    gained = [int(np.count_nonzero(right[N] & ~right[1])) for N in DEPTHS[1:]]
-    lost = [int(np.count_nonzero(right[1] & ~right[N])) for N in DEPTHS[1:]]
-    cost = [float(results[f"microseconds_{N}"] / results["microseconds_1"]) for N in DEPTHS[1:]]
-    collapsed = max(float(results[f"collapsed_{N}"]) for N in DEPTHS[1:])
+    right = {N: results[f"right_{N}"] for N in depths}
+    gained = [int(np.count_nonzero(right[N] & ~right[1])) for N in deeper]
+    lost = [int(np.count_nonzero(right[1] & ~right[N])) for N in deeper]
+    cost = [float(results[f"microseconds_{N}"] / results["microseconds_1"]) for N in depths]
+    collapsed = max(float(results[f"collapsed_{N}"]) for N in deeper)
     start = {dtype: float(results[f"away_{dtype}"].max()) for dtype in PRECISIONS}
-    grids = [results[f"{kind}_{N}"][:, -1] for kind in ("curves", "momentum") for N in DEPTHS]
+    grids = [results[f"{kind}_{N}"][:, -1] for kind in ("curves", "momentum") for N in depths]
     inside = sum(0 < int(np.argmin(grid)) < len(grid) - 1 for grid in grids)
 
     def listed(values: Any) -> str:
@@ -313,7 +326,7 @@ def claims(results: Results) -> list[Claim]:
 
     return [
         Claim(
-            "Two or three factors a layer compute the same: outputs in float64, float32, bfloat16",
+            "Factored layers compute the same: outputs in float64, float32, bfloat16",
             "derived here: rounding of the SVD, and in bfloat16 of each factor",
             "≤ 1e-12, 1e-5, .05 of the largest",
             ", ".join(f"{value:.1e}" for value in start.values()),
@@ -321,37 +334,37 @@ def claims(results: Results) -> list[Claim]:
             start["float64"] <= 1e-12 and start["float32"] <= 1e-5 and start["bfloat16"] <= 0.05,
         ),
         Claim(
-            f"At one rate, {SAME}, depth is faster: loss at depth 1 / 2 / 3 ({told})",
+            f"At one rate, {SAME}, depth is faster: loss at depth {ladder} ({told})",
             "Arora, Cohen & Hazan 2018, section 8",
             "falling by half and more",
             listed(same.values()),
             "estimate",
-            same[1] > 2 * same[2] and same[2] > 2 * same[3],
+            all(same[above] > 2 * same[N] for above, N in itertools.pairwise(depths)),
         ),
         Claim(
             "and that is the effective rate: the plain network at "
             + ", ".join(f"{SAME * c:.2g}" for c in factor.values()),
             "derived here: c = ⟨G, P_W[G]⟩/‖G‖², its mean on the way",
             f"{listed(list(same.values())[1:])} within a factor 2",
-            listed(alone[N, "same"] for N in DEPTHS[1:]),
+            listed(alone[N, "same"] for N in deeper),
             "estimate",
-            all(0.5 < alone[N, "same"] / same[N] < 2 for N in DEPTHS[1:]),
+            all(0.5 < alone[N, "same"] / same[N] < 2 for N in deeper),
         ),
         Claim(
-            f"Each at its best rate, depth still is: loss at depth 1 / 2 / 3 ({told})",
+            f"Each at its best rate, depth still is: loss at depth {ladder} ({told})",
             "Arora, Cohen & Hazan 2018, section 8",
-            "depths 2 and 3 below depth 1",
+            "the deeper below depth 1",
             listed(best.values()),
             "estimate",
-            max(best[2], best[3]) < best[1],
+            max(best[N] for N in deeper) < best[1],
         ),
         Claim(
             f"but not at first: at step {int(results['steps'][1])} of those runs",
             "measured here: the factors must grow before they speed descent up",
-            "depth 1 below depths 2 and 3",
+            "depth 1 below the deeper",
             listed(early.values()),
             "estimate",
-            early[1] < min(early[2], early[3]),
+            early[1] < min(early[N] for N in deeper),
         ),
         Claim(
             "which the rate alone does not do: the plain network at depth 2's effective rate, "
@@ -363,7 +376,7 @@ def claims(results: Results) -> list[Claim]:
             alone[2, "best"] > best[1],
         ),
         Claim(
-            f"Momentum {MOMENTUM} does more than depth: loss at depth 1 / 2 / 3 with it",
+            f"Momentum {MOMENTUM} does more than depth: loss at depth {ladder} with it",
             "measured here; the paper leaves momentum out",
             f"depth 1 below {min(best.values()):.2g}, the best without",
             listed(hurried.values()),
@@ -371,9 +384,9 @@ def claims(results: Results) -> list[Claim]:
             hurried[1] < min(best.values()),
         ),
         Claim(
-            f"Depth does not help on {tests:,} other images: share right at depth 1 / 2 / 3",
+            f"Depth does not help on {tests:,} other images: share right at depth {ladder}",
             "measured here: the theorem is about optimisation",
-            "depths 2, 3 gain no more than they lose, within two errors (McNemar)",
+            "the deeper gain no more than they lose, within two errors (McNemar)",
             " / ".join(f"{share.mean():.3f}" for share in right.values())
             + "; "
             + ", ".join(f"+{up} −{down}" for up, down in zip(gained, lost, strict=True)),
@@ -392,12 +405,12 @@ def claims(results: Results) -> list[Claim]:
         ),
         Claim(
             "A step costs little more, for the factors are multiplied before they meet the data: "
-            "time at depth 2, 3 over depth 1",
+            f"CPU time at depth {ladder} over depth 1",
             "measured here",
-            "under 4, 6 (layer by layer: about 2, 3)",
-            ", ".join(f"{each:.2f}" for each in cost),
+            "under twice the depth (layer by layer: about the depth)",
+            " / ".join(f"{each:.2f}" for each in cost),
             "estimate",
-            cost[0] < 4 and cost[1] < 6,
+            all(each <= 2 * N for each, N in zip(cost, depths, strict=True)),
         ),
         Claim(
             "No best learning rate is at the edge of its grid",
@@ -429,7 +442,8 @@ def plot(results: Results) -> Figure:
 def draw_descent(axes: Any, results: Results) -> None:
     """Draw the losses on the way, at the common rate and each at its best."""
     steps = results["steps"]
-    for N, (shade, _) in LOOKS.items():
+    for N in (1, *results["depths"].tolist()):
+        shade, _ = LOOKS[N]
         best = _best(results, N)
         axes.semilogy(steps, results[f"curves_{N}"][0], "--", color=shade, linewidth=1.2)
         axes.semilogy(steps, np.minimum.accumulate(best), color=shade, label=f"depth {N}")
@@ -441,7 +455,8 @@ def draw_descent(axes: Any, results: Results) -> None:
 def draw_rates(axes: Any, results: Results) -> None:
     """Draw the last loss over the rate, with momentum and without."""
     rates = results["rates"]
-    for N, (shade, marker) in LOOKS.items():
+    for N in (1, *results["depths"].tolist()):
+        shade, marker = LOOKS[N]
         for kind, grid, line in (
             ("curves", rates, "-"),
             ("momentum", SLOWER[N] * rates, ":"),
@@ -460,7 +475,7 @@ def draw_rates(axes: Any, results: Results) -> None:
 
 def draw_factors(axes: Any, results: Results) -> None:
     """Draw the effective factor of the rate along the way, at the common rate."""
-    for N in DEPTHS[1:]:
+    for N in results["depths"].tolist():
         shade, marker = LOOKS[N]
         factors = results[f"factor_same_{N}"]
         axes.plot(results["steps"], factors, color=shade, marker=marker, label=f"depth {N}")
@@ -476,15 +491,15 @@ def draw_factors(axes: Any, results: Results) -> None:
 
 def draw_bars(axes: Any, results: Results) -> None:
     """Draw how much of the gain the rate alone makes."""
-    same = {N: float(results[f"curves_{N}"][0, -1]) for N in DEPTHS}
-    alone = results["rate_alone"][[0, 2]]
-    bars = [
-        (f"plain, rate {SAME}", same[1], INK),
-        (f"depth 2, rate {SAME}", same[2], BLUE),
-        (f"plain, rate {float(results['same_2']):.2f}", alone[0], SKY),
-        (f"depth 3, rate {SAME}", same[3], RED),
-        (f"plain, rate {float(results['same_3']):.2f}", alone[1], ORANGE),
-    ]
+    deeper = results["depths"].tolist()
+    bars = [(f"plain, rate {SAME}", float(results["curves_1"][0, -1]), INK)]
+    for place, N in enumerate(deeper):
+        rate = float(results[f"same_{N}"])
+        pale = {2: SKY, 3: ORANGE}[N]
+        bars += [
+            (f"depth {N}, rate {SAME}", float(results[f"curves_{N}"][0, -1]), LOOKS[N][0]),
+            (f"plain, rate {rate:.2f}", float(results["rate_alone"][2 * place]), pale),
+        ]
     names, values, shades = zip(*bars[::-1], strict=True)
     drawn = axes.barh(names, values, color=shades, height=0.6)
     axes.bar_label(drawn, [f"{value:.2g}" for value in values], padding=3, fontsize=8.5)
