@@ -10,9 +10,9 @@ Descent takes its steps along the gradient, of a length that is set by the root 
 gradient's norm (as the paper's own GroupRMSprop does), so that the plateaus near 0 cost hundreds of
 steps and not millions; in the second half the rate falls exponentially. What departs from the
 paper: the layers' scale is chosen for each depth, smaller for fewer layers, which otherwise would
-do worse still. The error left falls like the N-th power of the scale (1.8e-5 at depth 3 from 3e-4,
-100 × 100), until the start is too small: at depth 4, from 2e-3 down, descent stays for good at a
-fit of rank 3 that grows where nothing is seen.
+do worse still. The error left falls with the scale (100 × 100, depth 3, from
+1e-3, 5e-4, 3e-4: 3.3e-4, 5.4e-5, 1.8e-5), until the start is too small: at depth 4, from 2e-3 and
+below, descent stayed for 20,000 steps at a fit of rank 3 that grows where nothing is seen.
 """
 
 from __future__ import annotations
@@ -243,6 +243,8 @@ def plot(results: Results) -> Figure:
         ylabel="relative error, all entries",
     )
     errors.legend(loc="best")
+    for axis in (errors, two, deep):
+        axis.locator_params(axis="x", nbins=5)
     _plot_modes(two, results, 2)
     _plot_modes(deep, results, 4)
     return figure
