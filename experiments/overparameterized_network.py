@@ -462,7 +462,7 @@ def draw_rates(axes: Any, results: Results) -> None:
             ("momentum", SLOWER[N] * rates, ":"),
         ):
             last = results[f"{kind}_{N}"][:, -1]
-            stable = last < results[f"curves_{N}"][0, 0] / 2  # the rest has blown up
+            stable = last < results[f"curves_{N}"][0, 0] / 10  # the rest has blown up
             axes.loglog(
                 grid[stable], last[stable], line, color=shade, marker=marker, markersize=3.5
             )
