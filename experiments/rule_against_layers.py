@@ -124,7 +124,7 @@ class _Power(eqx.Module):
     depth: Float[Array, ""]
 
     def product(self, layers: Float[Array, "most side side"]) -> Float[Array, "side side"]:
-        counts = jnp.arange(len(layers)) < self.depth
+        counts = jnp.arange(float(len(layers))) < self.depth
         eye = jnp.eye(SIDE)
         factors = jnp.where(counts[:, None, None], layers, eye[None])
         return functools.reduce(lambda W, factor: factor @ W, factors, eye)
