@@ -11,6 +11,7 @@ import json
 import platform
 import subprocess
 import sys
+import typing
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -38,7 +39,7 @@ def identity(name: str, module: ModuleType, config: Any) -> dict[str, Any]:
     return {
         "experiment": name,
         "config": _plain(config),
-        "data": _data(getattr(config, "data", None)),
+        "data": _data(config),
         "source": _source(module),
         "library": f"{jaxdepth.__version__}+{_library()}",
         "jax": jax.__version__,
@@ -103,15 +104,26 @@ def _default_float() -> str:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    fields = dataclasses.asdict(config)
-    return {**fields, "data": None} if "data" in fields else fields
+    folders = _folders(config)
+    return {name: None if name in folders else v for name, v in dataclasses.asdict(config).items()}
 
 
-def _data(folder: str | None) -> str | None:
-    if folder is None:
-        return None
-    files = sorted(path for path in Path(folder).iterdir() if path.is_file())
-    return _sha(*(part for path in files for part in (path.name.encode(), _content(path))))
+def _folders(config: Any) -> dict[str, Path]:
+    """Return the folders of data: what a field typed `str | None` names, if it is there."""
+    hints = typing.get_type_hints(type(config))
+    named = {name: getattr(config, name) for name, hint in hints.items() if hint == str | None}
+    return {name: Path(text) for name, text in named.items() if text and Path(text).is_dir()}
+
+
+def _data(config: Any) -> str | None:
+    folders = sorted(_folders(config).items())
+    parts = [
+        part
+        for name, folder in folders
+        for path in sorted(path for path in folder.iterdir() if path.is_file())
+        for part in (name.encode(), path.name.encode(), _content(path))
+    ]
+    return _sha(*parts) if folders else None
 
 
 def _content(path: Path) -> bytes:
