@@ -17,4 +17,4 @@ def test_every_python_block_of_the_readme_runs(block, x32):
 
 
 def test_the_readme_shows_each_result():
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
