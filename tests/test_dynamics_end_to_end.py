@@ -1,6 +1,8 @@
 """The end-to-end rule: Theorem 1, Claims 1 and 2 of Arora, Cohen & Hazan, and its derivatives."""
 
 import functools
+import itertools
+from fractions import Fraction
 
 import chex
 import jax
@@ -298,6 +300,39 @@ def test_gradients_are_finite_where_the_rank_is_not_full(W):
         chex.assert_tree_all_finite(gradient(W, jnp.ones_like(W), jnp.array(N)))
 
 
+@pytest.mark.parametrize("N", [1.0, 1.1, 1.5, 3.0])
+def test_gradients_scale_with_the_matrix_as_the_rule_does(N):
+    """P_{cW} = c^{2−2/N}·P_W, and its derivative in W takes one power of c less."""
+    W, G = (jnp.asarray(A, jnp.result_type(float)) for A in matrices(2, 3, 2))
+    slope = jax.jit(jax.grad(lambda W: (end_to_end(W, G, N) * G).sum()))
+    far = 1e100 if W.dtype == jnp.float64 else 1e15
+    for c in (1 / far, far):
+        found = slope(c * W) * c ** (2 / N - 1)
+        # rounding, which the power 2/N of singular values of size c multiplies by log c at most
+        chex.assert_trees_all_close(found, slope(W), rtol=300 * float(jnp.finfo(W.dtype).eps))
+
+
+def test_derivatives_near_depth_one_keep_all_digits(x64):
+    """Against a difference quotient in fifty digits: singular values close, depth near 1."""
+    W, D, N = [[1, 0], [0, 0.78]], [[0.3, -0.7], [0.2, 0.5]], 1.01
+
+    def rule(t):
+        U, s, V = mpmath.svd_r(mpmath.matrix(W) + t * mpmath.matrix(D))
+        x = [a ** (mpmath.mpf(2) / N) for a in s]
+        M = U.T * mpmath.ones(2) * V.T
+        for i, j in itertools.product(range(2), repeat=2):
+            diagonal = N * s[i] ** (2 - mpmath.mpf(2) / N)
+            M[i, j] *= diagonal if i == j else (s[i] ** 2 - s[j] ** 2) / (x[i] - x[j])
+        return U * M * V
+
+    with mpmath.workdps(50):
+        h = mpmath.mpf(10) ** -15
+        exact = np.array(((rule(h) - rule(-h)) / (2 * h)).tolist(), float)
+    W, D = jnp.array(W), jnp.array(D)
+    _, found = jax.jvp(lambda W: end_to_end(W, jnp.ones((2, 2)), N), (W,), (D,))
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
 def test_along_matrices_of_one_rank_the_derivative_is_theirs(x64):
     """At rank one, moving the two factors keeps the rank, and the difference quotient applies."""
     u, v = jnp.array([[1.0], [2.0], [-1.0]]), jnp.array([[0.5, 1.0]])
@@ -341,6 +376,9 @@ def test_half_precision_is_computed_in_float32_and_kept(dtype, shape):
         ({"W": np.ones((2, 3)) + 1j}, "`W` must be real; got dtype"),
         ({"G": np.ones((2, 3)) * 1j}, "`G` must be real; got dtype"),
         ({"rank_tol": 1.0}, r"`rank_tol` must be in \[0, 1\)"),
+        ({"rank_tol": "a"}, "`rank_tol` must be a real scalar"),
+        ({"depth": True}, "`depth` must be a number"),
+        ({"depth": Fraction(5, 2)}, "`depth` must be a number"),
     ],
 )
 def test_bad_arguments_are_refused(untyped, change, match):

@@ -343,3 +343,32 @@ def test_bad_arguments_are_refused(untyped):
     W = jnp.ones((2, 2))
     with pytest.raises(ValueError, match="`params` must be given to `update`"):
         rule.update(W, rule.init(W))
+
+
+def test_a_gradient_that_is_not_finite_is_left_to_optax():
+    W = jnp.ones((2, 2))
+    rule = optax.apply_if_finite(end_to_end_sgd(0.1, 2), 5)
+    updates, _ = rule.update(jnp.nan * W, rule.init(W), W)
+    chex.assert_trees_all_equal(updates, 0 * W)
+
+
+@pytest.mark.parametrize(
+    ("of_gradients", "of_weights"), [("bfloat16", "float32"), ("float32", "bfloat16")]
+)
+def test_gradients_and_weights_may_differ_in_precision(of_gradients, of_weights):
+    params = {"w": jnp.ones((2, 2), of_weights), "b": jnp.ones(2, of_weights)}
+    gradients = jax.tree.map(lambda leaf: leaf.astype(of_gradients), params)
+    rule = end_to_end_sgd(0.5, 2, weight_decay=0.25)
+    updates, _ = rule.update(gradients, rule.init(params), params)
+    # K = σ_r + σ_s = 4 on the one singular direction of ones, and λN = ½
+    np.testing.assert_allclose(np.asarray(updates["w"], float), -0.5 * (4 + 0.5), rtol=1e-2)
+    np.testing.assert_allclose(np.asarray(updates["b"], float), -0.5 * (1 + 0.25), rtol=1e-2)
+
+
+def test_a_traced_cut_off_is_refused_with_its_cure(untyped):
+    W = jnp.ones((2, 2))
+    rule = optax.inject_hyperparams(scale_by_end_to_end)(depth=2.0, rank_tol=1e-6)
+    with pytest.raises(ValueError, match=r"`rank_tol` must be static.*static_args"):
+        jax.jit(rule.update)(W, rule.init(W), W)
+    with pytest.raises(ValueError, match=r"`rank_tol` must be in \[0, 1\)"):
+        scale_by_end_to_end(2, rank_tol=5)

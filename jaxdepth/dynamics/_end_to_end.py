@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,7 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxdepth._misc import check_finite, is_traced, refuse, working_dtype
+from jaxdepth._misc import (
+    check_finite,
+    check_real,
+    is_real,
+    is_traced,
+    refuse,
+    working_dtype,
+)
 
 _dot = functools.partial(jnp.matmul, precision="highest")
 _contract = functools.partial(jnp.einsum, precision="highest")
@@ -41,7 +47,8 @@ def end_to_end(
     amplified to ε^{2/N}: singular values up to `rank_tol`·σ_max are taken to be 0. First
     derivatives in W, G and depth are finite everywhere; where the rank is not full that in W is
     along matrices of this rank (the null-to-null part, infinite or one-sided, counts as 0). Second
-    derivatives need singular values that are positive and distinct.
+    derivatives need singular values that are positive and distinct. Derivatives in W and depth take
+    temporaries of min(m, n)³ numbers.
 
     Args:
         W: the end-to-end matrix, of any shape (m, n) and rank.
@@ -52,7 +59,9 @@ def end_to_end(
 
     Returns:
         P_W[G], of shape (m, n) and the wider dtype of W and G. To 1e-12 (float64) and 5e-6
-        (float32) of the sum over balanced layers, relative to its norm.
+        (float32) of the sum over balanced layers, relative to its norm, where the singular values
+        above the cut-off span a factor κ ≤ 1e3; beyond, the SVD's rounding of the smallest costs
+        about (2/N)·κ^{1−2/N}·ε.
 
     Raises:
         ValueError: shapes differ or are not two-dimensional, complex or non-finite entries, depth
@@ -67,13 +76,27 @@ def end_to_end(
     Reference: Arora, Cohen & Hazan, *On the Optimization of Deep Networks: Implicit Acceleration by
     Overparameterization* (2018), Theorem 1, Claims 1 and 2.
     """
+    W, G = jnp.asarray(W), jnp.asarray(G)
+    check_finite("W", W)
+    check_finite("G", G)
+    return precondition(W, G, depth, rank_tol)
+
+
+def precondition(W: Any, G: Any, depth: Any, rank_tol: Any) -> Array:
+    """Return P_W[G] as `end_to_end` does, NaN where an entry is not finite."""
     W, G, depth, rank_tol, dtype = _check(W, G, depth, rank_tol)
     m, n = W.shape
     if min(m, n) == 1:
         return _one_output(W, G, depth).astype(dtype)
+    # P_{cW} = c^{2−2/N}·P_W for any constant c. By the power of 2 above its largest entry, exactly,
+    # W is brought to where no power of a singular value over- or underflows.
+    exponent = jnp.frexp(jax.lax.stop_gradient(jnp.abs(W).max()))[1]
+    scale = jnp.ldexp(jnp.ones((), W.dtype), exponent)
     if m > n:  # P_{Wᵀ}[Gᵀ] = P_W[G]ᵀ: the two exponents of the sum exchange
-        return _wide(rank_tol, W.T, G.T, depth).T.astype(dtype)
-    return _wide(rank_tol, W, G, depth).astype(dtype)
+        moved = _wide(rank_tol, W.T / scale, G.T, depth).T
+    else:
+        moved = _wide(rank_tol, W / scale, G, depth)
+    return (scale ** (2 - 2 / depth) * moved).astype(dtype)
 
 
 def spectrum(W: Float[Array, "m n"], depth: Depth) -> Float[Array, "m n"]:
@@ -98,6 +121,7 @@ def spectrum(W: Float[Array, "m n"], depth: Depth) -> Float[Array, "m n"]:
 
     Reference: Arora, Cohen & Hazan (2018), Claim 1.
     """
+    check_finite("W", W)
     W, _, depth, rank_tol, dtype = _check(W, W, depth, None)
     m, n = W.shape
     sigma = _cut(rank_tol, jnp.linalg.svd(W, compute_uv=False))
@@ -108,11 +132,23 @@ def spectrum(W: Float[Array, "m n"], depth: Depth) -> Float[Array, "m n"]:
 
 def check_depth(depth: Any) -> None:
     """Refuse what is no depth: a real number, at least 1 and finite; tracers pass."""
-    real = isinstance(depth, (numbers.Real, np.ndarray, jax.Array)) and not jnp.iscomplexobj(depth)
-    if not real or jnp.ndim(depth) != 0:
+    number = isinstance(depth, (int, float)) and not isinstance(depth, bool)
+    array = isinstance(depth, (np.number, np.ndarray, jax.Array)) and is_real(depth.dtype)
+    if not (number or array) or jnp.ndim(depth) != 0:
         refuse("depth", "a number, at least 1 and finite", depth, "`jax.vmap` maps over several.")
-    if not is_traced(depth) and not 1 <= depth < float("inf"):
+    if not is_traced(depth) and not 1 <= np.asarray(depth).item() < float("inf"):
         refuse("depth", "a number, at least 1 and finite", depth)
+
+
+def check_rank_tol(rank_tol: Any) -> None:
+    """Refuse what is no relative cut-off: None, or a number in [0, 1) that no tracer hides."""
+    if rank_tol is None:
+        return
+    if is_traced(rank_tol):
+        cure = 'With `optax.inject_hyperparams`, name it in `static_args=("rank_tol",)`.'
+        refuse("rank_tol", "static", "a tracer", cure)
+    if not 0 <= check_real("rank_tol", rank_tol) < 1:
+        refuse("rank_tol", "in [0, 1)", rank_tol)
 
 
 def _check(
@@ -131,14 +167,11 @@ def _check(
         refuse("W", "a non-empty matrix (m, n)", W.shape, "Reshape a vector to one row.")
     if G.shape != W.shape:
         refuse("G", f"of W's shape {W.shape}", G.shape)
-    check_finite("W", W)
-    check_finite("G", G)
     check_depth(depth)
     if not is_traced(depth) and depth > float(jnp.finfo(dtype).max):
         refuse("depth", f"finite in {dtype}", depth)
+    check_rank_tol(rank_tol)
     tolerance = max(W.shape) * float(jnp.finfo(dtype).eps) if rank_tol is None else rank_tol
-    if not 0 <= tolerance < 1:
-        refuse("rank_tol", "in [0, 1)", rank_tol)
     return W, G, jnp.asarray(depth).astype(dtype), float(tolerance), answer
 
 
@@ -289,14 +322,15 @@ def _second_difference(r: Array, q: Array, s: Array, N: Array) -> Array:
     is of the size of its terms. Close together, around their mean m with x = m(1+a) and so on,
     m^{N−2} Σ_k binom(N, k+2) h_k(a, b, c): the second difference of t^{k+2} is the complete
     homogeneous polynomial h_k, which obeys h_k = e₁h_{k−1} − e₂h_{k−2} + e₃h_{k−3}. Here
-    N|a| < ½, and the terms fall like 2^{-k}/k!.
+    N|a| < ½ and |a| < 1/8: the terms fall like 2^{-k}/k! for large N, like 8^{-k} for small ones.
     """
     r, q, s = jnp.broadcast_arrays(r, q, s)
     high, low = jnp.maximum(jnp.maximum(r, q), s), jnp.minimum(jnp.minimum(r, q), s)
     middle = jnp.maximum(jnp.minimum(r, q), jnp.minimum(jnp.maximum(r, q), s))
     # `where` twice: the slope of a power at 0 is infinite, and would make second derivatives NaN.
     x, y, z = (jnp.where(v > 0, jnp.where(v > 0, v, 1) ** (2 / N), 0) for v in (high, middle, low))
-    close = (low > 0) & (2 * jnp.log(high / jnp.where(low > 0, low, 1)) < 0.5)
+    ratio = 2 * jnp.log(high / jnp.where(low > 0, low, 1))
+    close = (low > 0) & (ratio < jnp.minimum(0.5, N / 8))
     apart = _divide(_kernel(high, middle, N) - _kernel(middle, low, N), jnp.where(close, 0, x - z))
     mean = jnp.where(close, (x + y + z) / 3, 1)
     a, b, c = (jnp.where(close, (v - mean) / mean, 0) for v in (x, y, z))

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdepth._misc import check_finite, is_traced, refuse
-from jaxdepth.dynamics._end_to_end import Depth, check_depth, end_to_end
+from jaxdepth.dynamics._end_to_end import Depth, check_depth, check_rank_tol, precondition
 
 
 def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
@@ -38,7 +38,8 @@ def scale_by_end_to_end(
     """Replace each matrix's gradient G at W by P_W[G], as `depth` balanced layers would.
 
     Leaves that are not two-dimensional pass unchanged, and so does what is named `bias`. A matrix
-    at 0 stays there for depth above 1: start near 0, not at it.
+    at 0 stays there for depth above 1: start near 0, not at it. Where two axes are no linear map
+    (an embedding, a normalisation's weight over two axes), leave the leaf out by `optax.masked`.
 
     Args:
         depth: N ≥ 1, an integer or real number, static or traced.
@@ -61,13 +62,14 @@ def scale_by_end_to_end(
     Reference: Arora, Cohen & Hazan (2018), Theorem 1.
     """
     check_depth(depth)
+    check_rank_tol(rank_tol)
 
     def update(
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
 
         def rule(matrix: bool, G: Array, W: Array) -> Array:
-            return end_to_end(W, G, depth, rank_tol=rank_tol) if matrix else G
+            return precondition(W, G, depth, rank_tol) if matrix else G
 
         return _each(rule, updates, params), state
 
@@ -78,6 +80,8 @@ def end_to_end_sgd(
     learning_rate: optax.ScalarOrSchedule,
     depth: Depth,
     weight_decay: float | Float[Array, ""] = 0.0,
+    *,
+    rank_tol: float | None = None,
 ) -> optax.GradientTransformation:
     """Descend on W as gradient descent on `depth` balanced layers would: W ← (1−ηλN)W − η·P_W[G].
 
@@ -86,6 +90,7 @@ def end_to_end_sgd(
         depth: N ≥ 1, an integer or real number, static or traced.
         weight_decay: λ of each layer; a matrix decays by ηλN, any other leaf, which stands for
             itself alone, by ηλ.
+        rank_tol: as in `end_to_end`.
 
     Returns:
         An optax transformation, within O(η) of descent on balanced layers at fixed time.
@@ -113,13 +118,16 @@ def end_to_end_sgd(
         updates: optax.Updates, state: optax.EmptyState, params: optax.Params | None = None
     ) -> tuple[optax.Updates, optax.EmptyState]:
         def rule(matrix: bool, G: Array, W: Array) -> Array:
-            of_layer, layers = (jnp.asarray(x).astype(G.dtype) for x in (weight_decay, depth))
-            return G + (of_layer * layers if matrix else of_layer) * W
+            # λN may be beyond half precision.
+            wide = G.dtype if jnp.finfo(G.dtype).bits >= 32 else jnp.dtype(jnp.float32)
+            of_layer, layers = (jnp.asarray(x).astype(wide) for x in (weight_decay, depth))
+            decayed = (of_layer * layers if matrix else of_layer) * W.astype(wide)
+            return (G.astype(wide) + decayed).astype(G.dtype)
 
         return _each(rule, updates, params), state
 
     return optax.chain(
-        scale_by_end_to_end(depth),
+        scale_by_end_to_end(depth, rank_tol=rank_tol),
         optax.GradientTransformation(lambda params: optax.EmptyState(), decay),
         optax.scale_by_learning_rate(learning_rate),
     )
