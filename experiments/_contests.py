@@ -34,7 +34,7 @@ class Search(NamedTuple):
         steps: updates of a run.
         scouting: updates of shorter runs, ascending: the first scout all decades, and each further
             horizon starts from the best rate of the one before, for the best rate moves with it.
-        rates: learning rates trained at once.
+        rates: learning rates trained at once, at least 4: with 3 zooming in would never end.
         spacing: ratio of neighbouring rates in the final grid; its square in those before.
         records: losses kept of a run, besides the first.
     """

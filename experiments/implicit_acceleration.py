@@ -57,7 +57,7 @@ class Config:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"steps": 1, "data_steps": 1, "rates": 3, "records": 1, "seed": 0}
+        least = {"steps": 1, "data_steps": 1, "rates": 4, "records": 1, "seed": 0}
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ValueError(f"`{name}` must be at least {minimum}; got {getattr(self, name)}.")

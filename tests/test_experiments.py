@@ -68,7 +68,7 @@ def test_an_experiment_keeps_the_contract(name):
         ({"records": 0}, "`records` must be at least 1"),
         ({"records": 3}, "`records` must divide the steps, 400"),
         ({"records": 3, "data": "a folder"}, "`records` must divide the steps, 2000"),
-        ({"rates": 2}, "`rates` must be at least 3"),
+        ({"rates": 3}, "`rates` must be at least 4"),
         ({"scouting": (401,)}, "`scouting` must be from 1 to the steps, 400"),
         ({"spacing": 1.0}, "`spacing` must be between 1 and 10"),
         ({"seed": -1}, "`seed` must be at least 0"),

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdepth.dynamics import imbalance, imbalance_step
+from jaxdepth.dynamics import end_to_end, imbalance, imbalance_step
 from jaxdepth.networks import DeepLinear
 
 SIZES = [(3, 2), (2, 5, 3, 4), (3, 1, 1, 1), (4, 2, 3, 3)]
@@ -35,6 +35,20 @@ def test_a_balanced_factorisation_multiplies_back(m, n, depth):
     chex.assert_type(list(net.layers), W.dtype)
     for D in net.imbalance():
         assert float(jnp.abs(D).max()) <= rounding(4)
+
+
+@pytest.mark.parametrize("depth", [2, 16])
+def test_factors_of_a_matrix_of_low_rank_move_by_the_rule(x64, depth):
+    """Singular values at rounding are 0: their roots, 2e-3 at N = 6 and .1 at 16, would learn."""
+    rng = np.random.default_rng(0)
+    W = jnp.asarray(rng.normal(size=(6, 2)) @ rng.normal(size=(2, 6)))
+    G = jnp.asarray(rng.normal(size=(6, 6)))
+    net = DeepLinear.balanced_from(W, depth)
+    slopes = jax.grad(lambda net: (net.end_to_end() * G).sum())(net)
+    _, motion = jax.jvp(DeepLinear.end_to_end, (net,), (slopes,))
+    expected = end_to_end(W, G, depth)
+    gap = jnp.linalg.norm(motion - expected) / jnp.linalg.norm(expected)
+    assert float(gap) < 1e-12
 
 
 def test_one_factor_is_the_matrix_itself():
@@ -100,6 +114,10 @@ def test_imbalance_moves_by_the_exact_discrete_law(x64, getkey):
     [
         (([], [jnp.ones((2, 3)), jnp.ones((1, 2))], 0.1), "`imbalances` must be of shapes"),
         (([], [jnp.ones((2, 3)), jnp.ones((1, 3))], 0.1), "`gradients` must be matrices"),
+        (([], [[[1.0]]], 0.1), r"`gradients\[0\]` must be an array, a real matrix; got 'list'"),
+        (([[[1.0]]], [jnp.ones((1, 1))] * 2, 0.1), r"`imbalances\[0\]` must be an array"),
+        (([], [jnp.ones((2, 3))], -0.1), "`learning_rate` must be at least 0; got -0.1"),
+        (([], [jnp.ones((2, 3))], jnp.ones(2)), "`learning_rate` must be a real scalar"),
         (([], [jnp.ones((2, 3))], float("nan")), "`learning_rate` must be finite"),
         (([], [jnp.ones((2, 3))], 0.1, -1.0), "`weight_decay` must be at least 0"),
     ],
@@ -117,11 +135,20 @@ def test_imbalances_without_a_step_are_refused(untyped, arguments, match):
         ({"init": "orthogonal"}, "`init` must be 'balanced' or 'gaussian'; got 'orthogonal'"),
         ({"scale": 0.0}, "`scale` must be positive"),
         ({"scale": float("nan")}, "`scale` must be finite"),
+        ({"scale": jnp.ones(2)}, "`scale` must be a real scalar"),
+        ({"scale": "1"}, "`scale` must be a real scalar; got '1'"),
+        ({"scale": 1j}, "`scale` must be a real scalar; got 1j"),
     ],
 )
 def test_bad_arguments_are_refused(untyped, arguments, match):
     with pytest.raises(ValueError, match=match):
         DeepLinear(**{"sizes": (3, 2), "key": jax.random.key(0), **arguments})
+
+
+@pytest.mark.parametrize("scale", [1e-46, 1e-39, 1e38, 1e39])
+def test_a_scale_that_the_dtype_does_not_hold_is_refused(x32, scale):
+    with pytest.raises(ValueError, match="`scale` must be positive and finite in float32"):
+        DeepLinear((3, 2), scale=scale, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize(
@@ -138,9 +165,38 @@ def test_bad_factorisations_are_refused(untyped, W, depth, match):
         DeepLinear.balanced_from(W, depth)
 
 
-def test_layers_that_do_not_multiply_are_refused(untyped):
-    with pytest.raises(ValueError, match="`layers` must be matrices"):
-        imbalance((jnp.ones((2, 3)), jnp.ones((2, 3))))
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("layers", "match"),
+    [
+        ((jnp.ones((2, 3)), jnp.ones((2, 3))), "`layers` must be matrices"),
+        ((), "`layers` must be matrices"),
+        ([[[1.0]], [[2.0]]], r"`layers\[0\]` must be an array, a real matrix; got 'list'"),
+        ((jnp.ones((3, 2, 2)),), r"`layers\[0\]` must be .*; got 'float32\(3, 2, 2\)'"),
+        ((jnp.ones((2, 2), complex),), r"`layers\[0\]` must be .*; got 'complex64"),
+    ],
+)
+def test_layers_that_do_not_multiply_are_refused(untyped, layers, match):
+    with pytest.raises(ValueError, match=match):
+        imbalance(layers)
+
+
+def test_matrices_of_several_dtypes_are_taken_in_the_widest(x64):
+    narrow, wide = jnp.array([[3.0]], jnp.float32), jnp.array([[0.1]])
+    before = imbalance((narrow, wide))
+    chex.assert_trees_all_close(before, (jnp.array([[0.01 - 9.0]]),), rtol=1e-15)
+    after = imbalance_step([D.astype(jnp.float32) for D in before], (wide, narrow), 0.5)
+    expected = np.float64(np.float32(0.01 - 9.0)) + (9 - 0.01) / 4
+    chex.assert_trees_all_close(after, (jnp.array([[expected]]),), rtol=1e-14)
+
+
+@pytest.mark.once
+def test_half_precision_does_not_overflow_where_the_factors_fit():
+    """σ = 128,000 is beyond float16's 65,504, and its root is 358."""
+    W = jnp.full((128, 128), 1000, jnp.float16)
+    net = DeepLinear.balanced_from(W, 2)
+    chex.assert_type(list(net.layers), jnp.float16)
+    np.testing.assert_allclose(net.end_to_end(), W, rtol=2e-3)  # two factors, ε = 9.8e-4
 
 
 def test_sixteen_bit_matrices_are_factorised_to_their_own_rounding():

@@ -129,17 +129,24 @@ def test_one_factor_is_the_weight_untouched():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("depth", [2, 16])
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_the_rounding_is_that_of_the_svd_or_of_half_precision(dtype, depth):
-    """16ε of the norm for the SVD of 64 × 64; half precision rounds N factors, ε/2 each, and
-    twice: N·ε."""
-    W = numbers(64, 64, dtype=dtype) / 8
-    layer = eqx.tree_at(lambda layer: layer.weight, Linear(64, 64), W)
+@pytest.mark.parametrize(
+    ("dtype", "size", "depth"),
+    [
+        (jnp.float32, 64, 2),
+        (jnp.float32, 64, 16),
+        (jnp.float32, 8, 256),
+        (jnp.bfloat16, 64, 2),
+        (jnp.bfloat16, 64, 16),
+    ],
+)
+def test_the_rounding_is_that_of_the_svd_or_of_the_factors(dtype, size, depth):
+    """16ε of the norm for the SVD of 64 × 64; N factors round by ε/2 each, and twice: N·ε."""
+    W = numbers(size, size, dtype=dtype) / 8
+    layer = eqx.tree_at(lambda layer: layer.weight, Linear(size, size), W)
     product = overparameterize(layer, depth).weight
     chex.assert_type(product, dtype)
     exact, got = (np.asarray(each, np.float64) for each in (W, product))
-    allowed = (16 if dtype == jnp.float32 else depth) * float(jnp.finfo(dtype).eps)
+    allowed = max(16 if dtype == jnp.float32 else 0, depth) * float(jnp.finfo(dtype).eps)
     assert np.linalg.norm(got - exact) < allowed * np.linalg.norm(exact)
 
 
@@ -227,6 +234,38 @@ def test_a_filtered_tree_keeps_its_holes():
     assert [isinstance(each, Factored) for each in deep.layers] == [False, True]
     with pytest.raises(ValueError, match=r"`model.layers\[0\].weight` must be an array; got 'None"):
         overparameterize(frozen, 2, where=lambda model: model.layers[0])
+
+
+@pytest.mark.once
+def test_products_whose_factors_a_filter_took_are_refused_by_name():
+    deep = overparameterize(mlp(), 2)
+    static = eqx.filter(deep, eqx.is_array, inverse=True)
+    without = eqx.tree_at(lambda model: model.layers[1].factors, deep, None)
+    tied = eqx.nn.Shared(
+        [deep.layers[0]] * 2, lambda pair: pair[1].factors, lambda pair: pair[0].factors
+    )
+    cure = "A filter has taken the factors out: `eqx.combine` first"
+    for model, place in (
+        (static, r"model\.layers\[0\]"),
+        (without, r"model\.layers\[1\]"),
+        (tied, r"model\.pytree\[1\]"),
+    ):
+        with pytest.raises(ValueError, match=rf"`{place}\.factors` must be .*{cure}"):
+            collapse(model)
+    for read in (lambda layer: layer.weight, lambda layer: layer.collapsed()):
+        with pytest.raises(ValueError, match=f"`factors` must be .*{cure}"):
+            read(static.layers[0])
+    with pytest.raises(ValueError, match=r"`model.layers\[0\]` must be a layer that is no product"):
+        overparameterize(static, 2)
+
+
+@pytest.mark.once
+def test_an_optimiser_beside_a_model_is_no_state_of_one():
+    model = {"net": mlp(), "optimiser": optax.adam(0.1)}
+    deep = overparameterize(model, 2)
+    assert isinstance(deep["net"].layers[0], Factored)
+    assert deep["optimiser"] == model["optimiser"]
+    assert jax.tree.structure(collapse(deep)) == jax.tree.structure(model)
 
 
 @pytest.mark.once
@@ -348,7 +387,7 @@ REFUSED = {
     "factored": (
         lambda: overparameterize(mlp(), 2),
         None,
-        r"`model.layers\[0\]` must be a layer of one factor; got 'a product of 2'.*`collapse`",
+        r"`model.layers\[0\]` must be a layer that is no product yet; got 'an over.*`collapse`",
     ),
     "stacked elsewhere": (
         lambda: with_weight(lambda W: jnp.stack([W] * 3, axis=1))(),

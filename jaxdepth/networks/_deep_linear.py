@@ -5,14 +5,25 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jaxdepth._misc import check_finite, check_integer, check_key, is_traced, refuse, working_dtype
+from jaxdepth._misc import (
+    RealLike,
+    check_finite,
+    check_integer,
+    check_key,
+    check_real,
+    is_real,
+    is_traced,
+    refuse,
+    working_dtype,
+)
 from jaxdepth.networks._affine import AffineLayer, affine_layer
 from jaxdepth.networks._parameters import float_dtype, normal
 
@@ -38,8 +49,9 @@ class DeepLinear(eqx.Module):
         key: random key. The draws have the default float dtype, that of `jax.config`.
 
     Raises:
-        ValueError: fewer than two sizes, a size below 1, an unknown init, a scale that is not
-            positive and finite.
+        ValueError: fewer than two sizes, a size below 1, an unknown init, a scale that is no real
+            scalar, or not positive and finite in that dtype (or so near its ends that draws flush
+            to zero or overflow).
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -60,15 +72,12 @@ class DeepLinear(eqx.Module):
         sizes: Sequence[int],
         *,
         init: Literal["balanced", "gaussian"] = "balanced",
-        scale: float | Float[Array, ""] = 1e-2,
+        scale: RealLike = 1e-2,
         key: PRNGKeyArray,
     ) -> None:
         sizes = _check_sizes(sizes)
-        check_finite("scale", scale)
-        if not is_traced(scale) and not scale > 0:
-            refuse("scale", "positive", scale, "Zero is a fixed point of every depth above 1.")
         check_key(key)
-        scale = jnp.asarray(scale, float_dtype(None))
+        scale = _check_scale(scale, float_dtype(None))
         if init == "balanced":
             self.layers = _balanced_factors(scale * normal(key, (sizes[-1], sizes[0])), sizes)
         elif init == "gaussian":
@@ -84,14 +93,16 @@ class DeepLinear(eqx.Module):
     def balanced_from(cls, W: Float[Array, "out in_"], depth: int) -> DeepLinear:
         """Write `W` as a balanced product of `depth` factors, hidden widths min(n_0, n_N).
 
-        With W = UΣVᵀ: W_1 = Σ^{1/N}Vᵀ, W_j = Σ^{1/N}, W_N = UΣ^{1/N}.
+        With W = UΣVᵀ: W_1 = Σ^{1/N}Vᵀ, W_j = Σ^{1/N}, W_N = UΣ^{1/N}. Singular values up to
+        max(n_0, n_N)·ε·σ_max are rounding, which the root would make large: they are taken to be 0,
+        as in `jaxdepth.dynamics.end_to_end` (half precision is factored in float32, whose ε it is).
 
         Args:
             W: the end-to-end matrix, shape (out, in).
             depth: N, at least 1; one factor is W itself, untouched.
 
         Returns:
-            A `DeepLinear` whose product is W to rounding, of W's dtype.
+            A `DeepLinear` of W's dtype, whose product is W to rounding.
 
         Raises:
             ValueError: W not a float matrix or not finite, depth below 1.
@@ -149,7 +160,8 @@ def imbalance(layers: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"
         One (n_j, n_j) matrix for each neighbouring pair; none for a single layer.
 
     Raises:
-        ValueError: neighbouring shapes that cannot be multiplied.
+        ValueError: no layers, a layer that is no real matrix, neighbouring shapes that cannot be
+            multiplied.
 
     Example:
         >>> import jax.numpy as jnp
@@ -158,15 +170,15 @@ def imbalance(layers: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"
 
     Reference: Arora, Cohen & Hazan (2018), proof of Theorem 1.
     """
-    _check_chain("layers", layers)
-    return _gram_differences(layers)
+    layers = _check_chain("layers", layers)
+    return _gram_differences(_cast(layers, working_dtype(layers)))
 
 
 def imbalance_step(
     imbalances: Sequence[Float[Array, "_ _"]],
     gradients: Sequence[Float[Array, "_ _"]],
-    learning_rate: float | Float[Array, ""],
-    weight_decay: float | Float[Array, ""] = 0.0,
+    learning_rate: RealLike,
+    weight_decay: RealLike = 0.0,
 ) -> tuple[Float[Array, "_ _"], ...]:
     """Return the imbalance after a step of gradient descent on the layers, which it need not see.
 
@@ -176,15 +188,15 @@ def imbalance_step(
     Args:
         imbalances: D_1, …, D_{N-1}, as `imbalance` returns them.
         gradients: ∇_1, …, ∇_N of a loss of the product W_N⋯W_1, ∇_j of W_j's shape.
-        learning_rate: η.
+        learning_rate: η ≥ 0.
         weight_decay: λ ≥ 0 of each layer.
 
     Returns:
-        D_1⁺, …, D_{N-1}⁺.
+        D_1⁺, …, D_{N-1}⁺, in the widest dtype of the matrices.
 
     Raises:
-        ValueError: shapes or numbers of matrices that do not agree, a negative or non-finite decay
-            or rate.
+        ValueError: what is no real matrix, shapes or numbers of matrices that do not agree, a
+            negative or non-finite decay or rate.
 
     Example:
         >>> import jax.numpy as jnp
@@ -197,27 +209,64 @@ def imbalance_step(
     Reference: derived by expanding the step, whose cross terms cancel because
     W_{j+1}ᵀ∇_{j+1} = ∇_jW_jᵀ (Arora, Cohen & Hazan 2018, proof of Theorem 1).
     """
-    _check_chain("gradients", gradients)
+    gradients = _check_chain("gradients", gradients)
+    imbalances = _check_matrices("imbalances", imbalances)
     squares = [(len(above),) * 2 for above in gradients[:-1]]
-    if [jnp.shape(D) for D in imbalances] != squares:
-        refuse("imbalances", f"of shapes {squares}", [jnp.shape(D) for D in imbalances])
-    for name, number in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
-        check_finite(name, number)
-    if not is_traced(weight_decay) and weight_decay < 0:
-        refuse("weight_decay", "at least 0", weight_decay)
-    dtype = working_dtype(*imbalances, *gradients)
-    eta, decay = (jnp.asarray(x).astype(dtype) for x in (learning_rate, weight_decay))
-    pushed = _gram_differences(gradients)
+    if [D.shape for D in imbalances] != squares:
+        refuse("imbalances", f"of shapes {squares}", [D.shape for D in imbalances])
+    dtype = working_dtype(imbalances, gradients)
+    imbalances, pushed = _cast(imbalances, dtype), _gram_differences(_cast(gradients, dtype))
+    eta = _check_nonnegative("learning_rate", learning_rate, dtype)
+    decay = _check_nonnegative("weight_decay", weight_decay, dtype)
     return tuple(
         (1 - eta * decay) ** 2 * D + eta**2 * push
         for D, push in zip(imbalances, pushed, strict=True)
     )
 
 
-def _check_chain(argument: str, matrices: Sequence[Float[Array, "_ _"]]) -> None:
-    for below, above in itertools.pairwise(matrices):
-        if below.ndim != 2 or above.ndim != 2 or above.shape[1] != below.shape[0]:
-            refuse(argument, "matrices (n_j, n_{j-1}) in order", [W.shape for W in matrices])
+def _check_matrices(argument: str, matrices: Any) -> tuple[Any, ...]:
+    for j, W in enumerate(matrices):
+        array = isinstance(W, (jax.Array, np.ndarray))
+        if not array or W.ndim != 2 or not is_real(W.dtype):
+            got = f"{W.dtype}{W.shape}" if array else type(W).__name__
+            refuse(f"{argument}[{j}]", "an array, a real matrix", got)
+    return tuple(matrices)
+
+
+def _check_chain(argument: str, matrices: Any) -> tuple[Any, ...]:
+    matrices = _check_matrices(argument, matrices)
+    chained = all(above.shape[1] == len(below) for below, above in itertools.pairwise(matrices))
+    if not (matrices and chained):
+        refuse(argument, "matrices (n_j, n_{j-1}) in order", [W.shape for W in matrices])
+    return matrices
+
+
+def _cast(matrices: tuple[Any, ...], dtype: jnp.dtype) -> tuple[Array, ...]:
+    return tuple(jnp.asarray(W).astype(dtype) for W in matrices)
+
+
+def _as_scalar(argument: str, value: Any, dtype: jnp.dtype) -> tuple[Any, Array]:
+    """Return a real scalar as a Python number or a tracer, and in `dtype`."""
+    value = check_real(argument, value)
+    number = value if is_traced(value) else float(value)
+    return number, jnp.asarray(number, dtype)
+
+
+def _check_nonnegative(argument: str, value: Any, dtype: jnp.dtype) -> Array:
+    number, scalar = _as_scalar(argument, value, dtype)
+    if not is_traced(number) and number < 0:
+        refuse(argument, "at least 0", value)
+    return scalar
+
+
+def _check_scale(scale: Any, dtype: jnp.dtype) -> Array:
+    number, scalar = _as_scalar("scale", scale, dtype)
+    limits = jnp.finfo(dtype)
+    # Subnormals flush to zero, a fixed point of every depth above 1; draws reach 9 deviations.
+    least, most = float(limits.tiny), float(limits.max) / 16
+    if not is_traced(number) and not least <= number <= most:
+        refuse("scale", f"positive and finite in {dtype}, from {least:.3g} to {most:.3g}", scale)
+    return scalar
 
 
 def _gram_differences(matrices: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"], ...]:
@@ -239,17 +288,18 @@ def _balanced_factors(
     depth, rank = len(sizes) - 1, min(sizes)
     if depth == 1:
         return (W,)
-    # LAPACK knows no 16-bit floats.
-    wide = W.dtype if jnp.finfo(W.dtype).bits >= 32 else jnp.float32
-    svd = jnp.linalg.svd(W.astype(wide), full_matrices=False)
-    U, sigma, Vt = (factor.astype(W.dtype) for factor in svd)
+    # LAPACK knows no 16-bit floats, and a singular value may exceed what they hold.
+    wide = W.dtype if jnp.finfo(W.dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    U, sigma, Vt = jnp.linalg.svd(W.astype(wide), full_matrices=False)
+    # Rounding of 0 to the power 1/N is no rounding: it would learn, as P_W does not let it.
+    cut = max(W.shape) * float(jnp.finfo(wide).eps) * sigma[0]
     # Σ^{1/N} in the leading corner of every factor: the products Σ^{2/N} on the two sides of a
     # hidden layer are then one matrix, and only the orthonormality of U and V costs rounding.
-    root = sigma[:rank] ** (1 / depth)
+    root = jnp.where(sigma > cut, sigma, 0)[:rank] ** (1 / depth)
     hidden = [
-        jnp.zeros((rows, columns), W.dtype).at[:rank, :rank].set(jnp.diag(root))
+        jnp.zeros((rows, columns), wide).at[:rank, :rank].set(jnp.diag(root))
         for rows, columns in zip(sizes[2:-1], sizes[1:-2], strict=True)
     ]
-    first = jnp.zeros((sizes[1], sizes[0]), W.dtype).at[:rank].set(root[:, None] * Vt[:rank])
-    last = jnp.zeros((sizes[-1], sizes[-2]), W.dtype).at[:, :rank].set(U[:, :rank] * root[None])
-    return (first, *hidden, last)
+    first = jnp.zeros((sizes[1], sizes[0]), wide).at[:rank].set(root[:, None] * Vt[:rank])
+    last = jnp.zeros((sizes[-1], sizes[-2]), wide).at[:, :rank].set(U[:, :rank] * root[None])
+    return _cast((first, *hidden, last), W.dtype)

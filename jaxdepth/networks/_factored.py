@@ -47,18 +47,36 @@ class Factored(eqx.Module):
     @property
     def weight(self) -> Float[Array, "..."]:
         """The product of the factors, in the layer's own shape."""
-        shape = _weight_shape(self.layer)
-        stacked = self.factors.layers[0].ndim - 2
-        return _mapped(lambda net: net.end_to_end().reshape(shape), stacked)(self.factors)
+        return self._product("factors")
 
     @property
     def bias(self) -> Any:
         """The layer's own bias, None where it has none."""
         return self.layer.bias
 
-    def collapsed(self) -> Any:
-        """Return the layer with the product of the factors for its weight."""
-        return eqx.tree_at(_weight, self.layer, self.weight, is_leaf=lambda leaf: leaf is None)
+    def collapsed(self, name: str = "") -> Any:
+        """Return the layer with the product of the factors for its weight.
+
+        Args:
+            name: what errors call the layer, such as its path in a model.
+
+        Raises:
+            ValueError: a filter has taken the factors out.
+        """
+        product = self._product(f"{name}.factors" if name else "factors")
+        return eqx.tree_at(_weight, self.layer, product, is_leaf=lambda leaf: leaf is None)
+
+    def _product(self, name: str) -> Array:
+        for W in getattr(self.factors, "layers", (self.factors,)):
+            if not isinstance(W, (jax.Array, np.ndarray)):
+                cure = (
+                    "A filter has taken the factors out: `eqx.combine` first (or, where "
+                    "`eqx.nn.Shared` holds them, call it)."
+                )
+                refuse(name, "a DeepLinear of arrays", f"{type(W).__name__} in it", cure)
+        shape = _weight_shape(self.layer)
+        stacked = self.factors.layers[0].ndim - 2
+        return _mapped(lambda net: net.end_to_end().reshape(shape), stacked)(self.factors)
 
     def __call__(self, x: Float[Array, "..."], *, key: Any = None) -> Float[Array, "..."]:
         """Call the layer on one example, of the layer's own input shape; it ignores `key`."""
@@ -90,7 +108,7 @@ def has_weight(layer: Any) -> bool:
 def _check(layer: Any, depth: int, name: str) -> None:
     if isinstance(layer, Factored):
         cure = "`collapse` it first, or choose other layers by `where`."
-        refuse(name, "a layer of one factor", f"a product of {len(layer.factors.layers)}", cure)
+        refuse(name, "a layer that is no product yet", "an overparameterized one", cure)
     told = f"{name}.weight"
     if not has_weight(layer):
         cure = (

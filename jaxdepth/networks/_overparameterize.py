@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import optax
 from jaxtyping import PyTree
 
 from jaxdepth._misc import check_integer, refuse
@@ -27,11 +28,13 @@ def overparameterize(
     is two layers in Equinox, and becomes two products. A layer whose weight a filter has taken out
     is left alone.
 
-    The product is the weight to rounding. In float64 and float32 that is the SVD's, whatever N:
-    3e-15 and 1.5e-6 of its norm at 512 × 512, 16ε at most. Half precision rounds every factor, and
-    the middle ones alike, N·ε at most: bfloat16 5e-3, 8e-3 and .03 at N = 2, 4 and 16. One factor
-    is the weight itself. Singular values that are 0 stay 0: what lies outside both the row and the
-    column space of a weight, two or more factors do not learn.
+    The product is the weight to rounding. In float64 and float32 that is the SVD's, 3e-15 and
+    1.5e-6 of the norm (13ε) at 512 × 512 and growing with the size, or up to N·ε, of N roots that
+    round alike, where that is more: 71ε at N = 256, 64 × 64. Half precision rounds every factor,
+    N·ε at most: bfloat16 2.4e-3, 5.3e-3 and .03 at N = 2, 4 and 16, 512 × 512. One factor is the
+    weight itself. Singular values that are 0, to rounding (`DeepLinear.balanced_from` has the
+    cut-off), stay 0: what lies outside both the row and the column space of a weight, two or more
+    factors do not learn.
 
     An optimiser's state belongs to the parameters it was made for: start it anew, by
     `optimiser.init(eqx.filter(model, eqx.is_inexact_array))`. The old one's moments are a tree of
@@ -94,7 +97,8 @@ def collapse(model: PyTree) -> PyTree:
         products of the factors for weights. Works under jit, vmap and grad.
 
     Raises:
-        ValueError: nothing in the model is overparameterized, or an optimiser's state is in it.
+        ValueError: nothing in the model is overparameterized, a filter has taken the factors of a
+            layer out, or an optimiser's state is in the model.
 
     Example:
         >>> import equinox as eqx, jax
@@ -104,12 +108,13 @@ def collapse(model: PyTree) -> PyTree:
         True
     """
     _refuse_optimiser_state(model)
-    nodes, structure = jax.tree.flatten(model, is_leaf=_is_factored)
-    if not any(map(_is_factored, nodes)):
+    nodes, structure = jax.tree.flatten_with_path(model, is_leaf=_is_factored)
+    if not any(_is_factored(node) for _, node in nodes):
         cure = "None of its layers is a product: give what `overparameterize` returned."
         refuse("model", "overparameterized", type(model).__name__, cure)
     return jax.tree.unflatten(
-        structure, [node.collapsed() if _is_factored(node) else node for node in nodes]
+        structure,
+        [node.collapsed(named(path)) if _is_factored(node) else node for path, node in nodes],
     )
 
 
@@ -124,11 +129,13 @@ def _copied(node: Any) -> Any:
 def _refuse_optimiser_state(model: Any) -> None:
     """Refuse a tree with a state of optax in it.
 
-    Adam's moments are trees of the model's own nodes: they would be factored like weights.
+    Adam's moments are trees of the model's own nodes: they would be factored like weights. The
+    optimiser itself, two functions, is no state.
     """
 
     def is_state(node: Any) -> bool:
-        return isinstance(node, tuple) and type(node).__module__.split(".")[0] == "optax"
+        optax_tuple = isinstance(node, tuple) and type(node).__module__.split(".")[0] == "optax"
+        return optax_tuple and not isinstance(node, optax.GradientTransformation)
 
     for path, node in jax.tree.leaves_with_path(model, is_leaf=is_state):
         if is_state(node):
