@@ -116,7 +116,10 @@ def test_imbalance_moves_by_the_exact_discrete_law(x64, getkey):
         (([], [jnp.ones((2, 3)), jnp.ones((1, 3))], 0.1), "`gradients` must be matrices"),
         (([], [[[1.0]]], 0.1), r"`gradients\[0\]` must be an array, a real matrix; got 'list'"),
         (([[[1.0]]], [jnp.ones((1, 1))] * 2, 0.1), r"`imbalances\[0\]` must be an array"),
-        (([], [jnp.ones((2, 3))], -0.1), "`learning_rate` must be at least 0; got -0.1"),
+        (
+            ([], [jnp.ones((2, 3))], -0.1),
+            "`learning_rate` must be at least 0 and finite in float32; got -0.1",
+        ),
         (([], [jnp.ones((2, 3))], jnp.ones(2)), "`learning_rate` must be a real scalar"),
         (([], [jnp.ones((2, 3))], float("nan")), "`learning_rate` must be finite"),
         (([], [jnp.ones((2, 3))], 0.1, -1.0), "`weight_decay` must be at least 0"),

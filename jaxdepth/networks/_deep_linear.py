@@ -245,28 +245,28 @@ def _cast(matrices: tuple[Any, ...], dtype: jnp.dtype) -> tuple[Array, ...]:
     return tuple(jnp.asarray(W).astype(dtype) for W in matrices)
 
 
-def _as_scalar(argument: str, value: Any, dtype: jnp.dtype) -> tuple[Any, Array]:
-    """Return a real scalar as a Python number or a tracer, and in `dtype`."""
+def _check_within(
+    argument: str, value: Any, least: float, most: float, dtype: jnp.dtype, asked: str
+) -> Array:
+    """Return a real scalar in `dtype`, refused outside [least, most]; tracers pass."""
     value = check_real(argument, value)
-    number = value if is_traced(value) else float(value)
-    return number, jnp.asarray(number, dtype)
+    if is_traced(value):
+        return value.astype(dtype)
+    if not least <= value <= most:
+        refuse(argument, asked, value)
+    return jnp.asarray(float(value), dtype)
 
 
 def _check_nonnegative(argument: str, value: Any, dtype: jnp.dtype) -> Array:
-    number, scalar = _as_scalar(argument, value, dtype)
-    if not is_traced(number) and number < 0:
-        refuse(argument, "at least 0", value)
-    return scalar
+    most = float(jnp.finfo(dtype).max)
+    return _check_within(argument, value, 0.0, most, dtype, f"at least 0 and finite in {dtype}")
 
 
 def _check_scale(scale: Any, dtype: jnp.dtype) -> Array:
-    number, scalar = _as_scalar("scale", scale, dtype)
-    limits = jnp.finfo(dtype)
     # Subnormals flush to zero, a fixed point of every depth above 1; draws reach 9 deviations.
-    least, most = float(limits.tiny), float(limits.max) / 16
-    if not is_traced(number) and not least <= number <= most:
-        refuse("scale", f"positive and finite in {dtype}, from {least:.3g} to {most:.3g}", scale)
-    return scalar
+    least, most = float(jnp.finfo(dtype).tiny), float(jnp.finfo(dtype).max) / 16
+    asked = f"positive and finite in {dtype}, from {least:.3g} to {most:.3g}"
+    return _check_within("scale", scale, least, most, dtype, asked)
 
 
 def _gram_differences(matrices: Sequence[Float[Array, "_ _"]]) -> tuple[Float[Array, "_ _"], ...]:
