@@ -100,6 +100,22 @@ def test_the_quartic_optimum_of_one_feature_is_the_root_of_a_cubic():
     np.testing.assert_allclose(found.minimiser, [float(root)], rtol=1e-6)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("p", [100, 1100, 2000])
+def test_the_optimum_of_a_large_power_is_the_closed_form(p):
+    """X = 1, y = (1, −1, …, −1): (1−w)^{p−1} = 99(1+w)^{p−1}; from least squares, w = −.98, the
+    loss falls by more than any float holds."""
+    with mpmath.workdps(30):
+        root = mpmath.mpf(99) ** (mpmath.mpf(1) / (p - 1))
+        w = (1 - root) / (1 + root)
+        value = ((1 - w) ** p + 99 * (1 + w) ** p) / (100 * p)
+    y = jnp.concatenate([jnp.ones(1), -jnp.ones(99)])
+    found = LpRegression(jnp.ones((100, 1)), y, p).optimum()
+    # p·ε of the loss is rounding: √ε/p of w at its minimum.
+    np.testing.assert_allclose(found.minimiser, [float(w)], rtol=0, atol=2e-8 / p**0.5)
+    np.testing.assert_allclose(found.value, float(value), rtol=p * 1e-15)
+
+
 def test_a_realizable_quartic_has_optimum_zero():
     problem, _, _, w = draw(12, 3, 4, noise=0.0)
     found = problem.optimum()
@@ -185,5 +201,5 @@ def test_weights_of_another_shape_are_refused(untyped):
 
 def test_the_optimum_is_refused_under_a_transformation():
     problem = LpRegression(jnp.ones((3, 2)), jnp.ones(3), 2)
-    with pytest.raises(ValueError, match="`self` must be concrete, for `optimum` runs on the host"):
+    with pytest.raises(ValueError, match="`problem` must be an LpRegression of concrete data"):
         jax.jit(lambda problem: problem.optimum().value)(problem)

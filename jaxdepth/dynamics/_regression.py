@@ -112,20 +112,21 @@ class LpRegression(eqx.Module):
         """Return the least loss and where it is taken, in float64 on the host.
 
         p = 2 is least squares by SVD, safe at any rank. Larger p is Newton's method from there,
-        with backtracking, in the coordinates of that SVD, until the decrease is lost to rounding;
-        the loss is convex.
+        with backtracking, in the coordinates of that SVD, by way of the powers of 2 below p, until
+        the decrease is lost to rounding; the loss is convex.
 
         Returns:
             An `Optimum`; `value` is exact to rounding for p = 2, and an upper bound of the least
-            loss for larger p.
+            loss for larger p. Where no float holds the least loss it is infinite or 0, and the
+            minimiser what it is in any other unit.
 
         Raises:
             ValueError: under a transformation, for this runs on the host.
         """
         if is_traced(self.X, self.y):
             refuse(
-                "self",
-                "concrete, for `optimum` runs on the host",
+                "problem",
+                "an LpRegression of concrete data, for `optimum` runs on the host",
                 "a tracer",
                 "Call it outside jit.",
             )
@@ -134,42 +135,45 @@ class LpRegression(eqx.Module):
         U, sigma, Vt = np.linalg.svd(X, full_matrices=False)
         rank = int((sigma > max(X.shape) * np.finfo(np.float64).eps * sigma[0]).sum())
         U = U[:, :rank]
-        # Of unit size, so that no power overflows on the way, nor stops Newton by underflowing.
         size = np.abs(y).max() or 1.0
         u = U.T @ (y / size)
-        if self.p > 2 and rank:
-            u = _newton(U, y / size, self.p, u)
+        if rank:
+            for p in _ladder(self.p):
+                u = _newton(U, y / size, p, u)
         w = Vt[:rank].T @ (size * u / sigma[:rank])
         with np.errstate(over="ignore"):  # the loss itself may be beyond any float
-            return Optimum(float(_loss(X, y, self.p, w)), w)
+            return Optimum(float(np.mean((X @ w - y) ** self.p) / self.p), w)
 
 
-def _loss(X: np.ndarray, y: np.ndarray, p: int, w: np.ndarray) -> np.float64:
-    return np.mean((X @ w - y) ** p) / p
+def _ladder(p: int) -> list[int]:
+    """Return 4, 8, 16, … and p: the exponents to solve on the way from 2.
+
+    A step of Newton changes the largest residual by a part 1/(p−1) of it, and the optima of p and
+    2p differ by a few such parts: from p = 2 straight to a large p would be some p steps.
+    """
+    return [2**k for k in range(2, p.bit_length()) if 2**k < p] + [p] * (p > 2)
 
 
 def _newton(X: np.ndarray, y: np.ndarray, p: int, w: np.ndarray) -> np.ndarray:
-    """Minimise from the least squares solution.
+    """Minimise from a start nearby.
 
     The Hessian is (p−1)·Xᵀdiag(r^{p−2})X, the gradient Xᵀr^{p−1}. Where residuals vanish the
     Hessian does, and Newton still shortens the way by (p−2)/(p−1); a pseudoinverse skips what is
     flat.
     """
-    value = _loss(X, y, p, w)
     for _ in range(500):
         residual = X @ w - y
         size = np.abs(residual).max()
         if size == 0:
             break
-        r = residual / size  # powers of small residuals must not underflow
+        r = residual / size  # the largest is 1 at every step, whose powers are floats at any p
+        value = np.mean(r**p)
         hessian = (p - 1) * (X.T * r ** (p - 2)) @ X
-        step = size * np.linalg.lstsq(hessian, -X.T @ r ** (p - 1), rcond=None)[0]
-        shortened = (w + 0.5**k * step for k in range(40))
-        better = next((v for v in shortened if _loss(X, y, p, v) < value), None)
-        if better is None:
-            break
-        gained, w = value - _loss(X, y, p, better), better
-        value -= gained
-        if gained < 1e-15 * value:
+        step = np.linalg.lstsq(hessian, -X.T @ r ** (p - 1), rcond=None)[0]
+        with np.errstate(over="ignore"):  # a step too long, which is shortened
+            tried = ((0.5**k, np.mean((r + 0.5**k * (X @ step)) ** p)) for k in range(40))
+            taken, least = next(((t, each) for t, each in tried if each < value), (0.0, value))
+        w = w + taken * size * step
+        if value - least < 1e-15 * value:
             break
     return w
