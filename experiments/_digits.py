@@ -32,8 +32,8 @@ def load(mnist: str | None, samples: int, seed: int) -> Digits:
     """Load the digits in random order, `samples` of them to train on.
 
     Raises:
-        ValueError: more samples than there are; of MNIST, a directory or a file that is not there,
-            or is not what it should be, by name.
+        ValueError: no samples, or more than there are; of MNIST, a directory or a file that is not
+            there, or is not what it should be, by name.
     """
     if mnist is None:
         from sklearn.datasets import load_digits
@@ -46,8 +46,10 @@ def load(mnist: str | None, samples: int, seed: int) -> Digits:
         whole = _mnist(Path(mnist))
         order = np.random.default_rng(seed).permutation(len(whole.y))
         whole = whole._replace(x=whole.x[order], y=whole.y[order])
-    if samples > len(whole.y):
-        raise ValueError(f"`samples` must be at most {len(whole.y)}, all there are; got {samples}.")
+    if not 1 <= samples <= len(whole.y):
+        raise ValueError(
+            f"`samples` must be from 1 to {len(whole.y)}, all there are; got {samples}."
+        )
     return whole._replace(x=whole.x[:samples], y=whole.y[:samples])
 
 
@@ -56,7 +58,19 @@ def _mnist(directory: Path) -> Digits:
         raise ValueError(
             f"`mnist` must be a directory of the four idx files; there is no directory {directory}."
         )
-    return Digits(*_part(directory, "train"), *_part(directory, "t10k"))
+    (x, y), (x_test, y_test) = (_part(directory, part) for part in ("train", "t10k"))
+    if x.shape[1:] != x_test.shape[1:]:
+        (rows, columns), (others, across) = x.shape[1:], x_test.shape[1:]
+        raise ValueError(
+            f"`mnist` must hold images of one size; in {directory} those of "
+            f"{_name('train', 'images', 3)} are {rows} × {columns} and those of "
+            f"{_name('t10k', 'images', 3)} {others} × {across}. One is of another data set."
+        )
+    return Digits(_pixels(x), y, _pixels(x_test), y_test)
+
+
+def _pixels(images: np.ndarray) -> np.ndarray:
+    return images.reshape(len(images), -1) / 255
 
 
 def _part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -71,12 +85,16 @@ def _part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
             f"`mnist` must hold labels from 0 to 9; {part}'s in {directory} go up to "
             f"{labels.max()}. It is another data set."
         )
-    return images.reshape(len(images), -1) / 255, labels.astype(np.int64)
+    return images, labels.astype(np.int64)
+
+
+def _name(part: str, kind: str, axes: int) -> str:
+    return f"{part}-{kind}-idx{axes}-ubyte"
 
 
 def _read(directory: Path, part: str, kind: str, axes: int) -> np.ndarray:
     """Return the bytes of one idx file, in the shape that its header tells."""
-    name = f"{part}-{kind}-idx{axes}-ubyte"
+    name = _name(part, kind, axes)
     stems = (name, name.replace("-idx", ".idx"))  # both spellings are about
     files = [directory / f"{stem}{suffix}" for stem in stems for suffix in ("", ".gz")]
     file = next((file for file in files if file.is_file()), None)
@@ -97,6 +115,8 @@ def _read(directory: Path, part: str, kind: str, axes: int) -> np.ndarray:
             f"{file}: expected {expected:,} bytes for its shape {shape}; got {len(content):,}. "
             "It is truncated or damaged: download it again."
         )
+    if 0 in shape[1:]:
+        raise ValueError(f"{file}: expected images with pixels; got the shape {shape}.")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 

@@ -10,6 +10,7 @@ from experiments import _digits
 
 pytestmark = pytest.mark.once
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+TEST_IMAGES = "t10k-images-idx3-ubyte"
 
 
 def idx(array, kind=8):
@@ -22,7 +23,7 @@ def arrays():
     return {
         IMAGES: rng.integers(0, 256, (7, 4, 3)),
         LABELS: np.arange(7) % 10,
-        "t10k-images-idx3-ubyte": rng.integers(0, 256, (2, 4, 3)),
+        TEST_IMAGES: rng.integers(0, 256, (2, 4, 3)),
         "t10k-labels-idx1-ubyte": np.array([9, 0]),
     }
 
@@ -47,10 +48,10 @@ def test_the_embedded_digits_are_shuffled_split_and_scaled():
     np.testing.assert_array_equal(more.x[:100], digits.x)
     rows = {row.tobytes() for row in more.x}
     assert sum(row.tobytes() in rows for row in more.x_test) < 5  # twins, and no overlap
-    with pytest.raises(
-        ValueError, match=r"`samples` must be at most 1437, all there are; got 1438"
-    ):
-        _digits.load(None, 1438, seed=0)
+    for samples in (1438, 0, -1):
+        told = f"`samples` must be from 1 to 1437, all there are; got {samples}"
+        with pytest.raises(ValueError, match=told):
+            _digits.load(None, samples, seed=0)
 
 
 def test_mnist_is_read_plain_and_gzipped_in_either_spelling(tmp_path):
@@ -83,6 +84,14 @@ FAULTS = {
     "header": ({IMAGES: GOOD[:9]}, "It is truncated or damaged"),
     "too long": ({IMAGES: GOOD + b"0"}, r"expected 100 bytes .* got 101"),
     "half a gzip": ({IMAGES: gzip.compress(GOOD)[:-20]}, f"{IMAGES}: expected a gzip file"),
+    "no pixels": (
+        {IMAGES: idx(np.zeros((7, 0, 3)))},
+        rf"{IMAGES}: expected images with pixels; got the shape \(7, 0, 3\)",
+    ),
+    "sizes": (
+        {TEST_IMAGES: idx(np.zeros((2, 3, 4)))},
+        f"{IMAGES} are 4 × 3 and those of {TEST_IMAGES} 3 × 4",
+    ),
     "counts": ({LABELS: idx(np.arange(6))}, "has 7 train images and 6 labels"),
     "letters": ({LABELS: idx(np.arange(7) + 20)}, "labels from 0 to 9; train's in .* go up to 26"),
 }

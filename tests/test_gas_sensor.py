@@ -1,7 +1,10 @@
 """The loader of UCI's gas sensors, on files written here."""
 
 import hashlib
+import http.client
 import os
+import re
+import urllib.request
 import zipfile
 
 import jax.numpy as jnp
@@ -48,6 +51,7 @@ BAD = {
     "wrong index": (GOOD.replace(" 7:", " 8:", 1), "expected feature 7:value; got '8:6.0'"),
     "not a number": (GOOD.replace(" 3:2.0", " 3:two", 1), "expected a number; got 'two'"),
     "no value": (GOOD.replace(" 3:2.0", " 3", 1), "expected a number; got ''"),
+    "underscore": (GOOD.replace(" 3:2.0", " 3:2_0", 1), "expected a number; got '2_0'"),
     "nan": (GOOD.replace(" 3:2.0", " 3:nan", 1), "expected a finite number; got 'nan'"),
     "bad concentration": (GOOD.replace(";10", ";high", 1), "expected a number; got 'high'"),
 }
@@ -70,13 +74,40 @@ def test_a_binary_file_is_refused_and_not_read_past(tmp_path):
 def test_a_directory_without_its_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"there is no directory .*nowhere"):
         _gas_sensor.load(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"must hold UCI batch files batch\*\.dat; .* has none"):
+    with pytest.raises(
+        ValueError, match=r"must hold UCI batch files batch<number>\.dat; .* has none"
+    ):
         _gas_sensor.load(tmp_path)
     write(tmp_path, "batch1.dat", [row(2, 10, np.arange(128.0))])
     with pytest.raises(ValueError, match=r"must hold ethanol rows .* has 0 among 1 rows"):
         _gas_sensor.load(tmp_path)
     write(tmp_path, "batch1.dat", [GOOD, GOOD.replace(";10", ";20", 1)])
-    with pytest.raises(ValueError, match="must vary: a feature is the same in every ethanol row"):
+    with pytest.raises(ValueError, match="must vary: feature 1 is the same in every ethanol row"):
+        _gas_sensor.load(tmp_path)
+    varying = (np.arange(128.0), -np.arange(128.0), np.ones(128))
+    for values in varying:
+        values[6] = 0.1  # whose deviation in three rows is 1.4e-17 and not 0
+        values[0] = values[1] + 1
+    write(tmp_path, "batch1.dat", [row(1, 10 + i, v) for i, v in enumerate(varying)])
+    with pytest.raises(ValueError, match="must vary: feature 7 is the same in every ethanol row"):
+        _gas_sensor.load(tmp_path)
+    write(tmp_path, "batch1.dat", [row(1, 0.1, v) for v in varying])
+    with pytest.raises(ValueError, match="must vary: the concentration is the same in every"):
+        _gas_sensor.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["batch1 (1).dat", "batch01.dat", "batch.dat", "batch1_copy.dat"])
+def test_a_copy_of_a_batch_file_is_refused_and_doubles_no_rows(tmp_path, name):
+    rows = [row(1, c, np.arange(128.0) + c) for c in (10, 20)]
+    write(tmp_path, "batch1.dat", rows)
+    write(tmp_path, name, rows)
+    with pytest.raises(ValueError, match=rf"{re.escape(name)}' is named otherwise\. Move it out"):
+        _gas_sensor.load(tmp_path)
+
+
+def test_a_directory_of_the_name_of_a_batch_file_is_refused(tmp_path):
+    (tmp_path / "batch1.dat").mkdir()
+    with pytest.raises(ValueError, match=r"batch1\.dat' is no file\. Move it out"):
         _gas_sensor.load(tmp_path)
 
 
@@ -113,9 +144,38 @@ def test_batch_files_are_fetched_from_wherever_in_the_archive_they_are(tmp_path)
     assert [file.read_text() for file in fetched] == [files[name] for name in list(files)[:2]]
 
 
-@pytest.mark.parametrize("fault", ["checksum", "no batch", "no answer", "not empty"])
-def test_a_fetch_that_fails_leaves_nothing_behind(tmp_path, fault):
-    where = tmp_path / "data"
+@pytest.mark.parametrize("given", [".", "link"])
+def test_an_empty_directory_is_filled_and_stays_itself(tmp_path, monkeypatch, given):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "link").symlink_to(empty)
+    before = empty.stat().st_ino
+    monkeypatch.chdir(empty if given == "." else tmp_path)
+    fetched = _fetch.fetch(given, *packed(tmp_path, {"batch1.dat": GOOD}))
+    assert [file.read_text() for file in fetched] == [GOOD]
+    assert [file.name for file in empty.iterdir()] == ["batch1.dat"]
+    assert empty.stat().st_ino == before
+
+
+class CutOff:
+    """An answer that ends early."""
+
+    def read(self, size):
+        raise http.client.IncompleteRead(b"", size)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["checksum", "no batch", "no answer", "no address", "cut off", "no archive", "not empty"],
+)
+def test_a_fetch_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, fault):
+    where = tmp_path / ("data" if fault == "not empty" else "deep/er/data")
     files = {"readme": ""} if fault == "no batch" else {"batch1.dat": GOOD}
     url, digest = packed(tmp_path, files)
     if fault == "not empty":
@@ -123,12 +183,24 @@ def test_a_fetch_that_fails_leaves_nothing_behind(tmp_path, fault):
         (where / "mine.txt").touch()
     match = {
         "checksum": f"hashes to SHA-256 {digest} and not to {'0' * 64}: .*DOI",
-        "no batch": r"holds no file batch\*\.dat",
+        "no batch": r"holds no file batch<number>\.dat",
         "no answer": r"nowhere\.zip cannot be read .* Download the data set by hand",
+        "no address": r"nowhere\.zip cannot be read \(unknown url type",
+        "cut off": r"archive\.zip cannot be read \(IncompleteRead",
+        "no archive": r"page\.zip is no zip archive that can be read",
         "not empty": "must be new or empty, so that nothing is overwritten",
     }[fault]
     digest = "0" * 64 if fault == "checksum" else digest
-    url = (tmp_path / "nowhere.zip").as_uri() if fault == "no answer" else url
+    if fault == "no answer":
+        url = (tmp_path / "nowhere.zip").as_uri()
+    elif fault == "no address":
+        url = "nowhere.zip"
+    elif fault == "cut off":
+        monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: CutOff())
+    elif fault == "no archive":
+        page = tmp_path / "page.zip"
+        page.write_bytes(b"<html>")
+        url, digest = page.as_uri(), hashlib.sha256(b"<html>").hexdigest()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OSError, match=match):
         _fetch.fetch(where, url, digest)
