@@ -12,10 +12,11 @@ from typing import Any, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from jaxdepth._misc import check_finite, check_integer, is_traced, refuse
+from jaxdepth._misc import check_finite, check_integer, is_real, is_traced, refuse
 
 
 class DescentResult(eqx.Enumeration):
@@ -58,6 +59,10 @@ class AbstractMonitor(eqx.Module):
             step: updates made so far.
             hyperparameters: those of `descend`, traced.
         """
+
+    @abc.abstractmethod
+    def told(self, value: float) -> str:
+        """Say what a reading at the limit, or NaN, means: the end of the warning's sentence."""
 
 
 class Trajectory(eqx.Module):
@@ -115,7 +120,8 @@ def descend(
             `optax.sgd`, called as `optimiser(**hyperparameters)` inside the compiled program, so
             that every learning rate shares one compilation.
         steps: how many updates to make.
-        hyperparameters: the factory's arguments, traced.
+        hyperparameters: the factory's arguments, real numbers or arrays of them, traced. What is no
+            number goes into the factory: `functools.partial(optax.sgd, nesterov=True)`.
         record_every: updates between two records; it must divide `steps`.
         record: what else to record of the model, any function of it to a pytree of arrays.
         monitor: such as `Stability()`, read at every record. Where it is at its limit an
@@ -128,7 +134,7 @@ def descend(
 
     Raises:
         ValueError: `steps` or `record_every` out of range, a model without parameters, complex or
-            non-finite parameters, or hyperparameters without a factory.
+            non-finite parameters, hyperparameters without a factory or that are no numbers.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -151,7 +157,7 @@ def descend(
         )
     if not made and not callable(optimiser):
         refuse("optimiser", "an optax transformation or a factory of one", optimiser)
-    traced = {name: jnp.asarray(value) for name, value in (hyperparameters or {}).items()}
+    traced = {name: _number(name, value) for name, value in (hyperparameters or {}).items()}
     trajectory = _scan(
         parameters,
         static,
@@ -165,8 +171,17 @@ def descend(
         monitor,
     )
     if monitor is not None and not is_traced(trajectory.unstable_from):
-        _warn(trajectory, float(monitor.limit))
+        _warn(trajectory, monitor)
     return trajectory
+
+
+def _number(name: str, value: Any) -> Array:
+    """Return a hyperparameter as an array to be traced, or refuse what cannot be."""
+    array = isinstance(value, (np.ndarray, np.generic, jax.Array)) and is_real(value.dtype)
+    if isinstance(value, bool) or not (array or isinstance(value, (int, float))):
+        cure = f"Fix it in the factory: `functools.partial(optimiser, {name}=…)`."
+        refuse(name, "a real number, to be a hyperparameter", value, cure)
+    return jnp.asarray(value)
 
 
 def parameters_of(model: PyTree) -> tuple[PyTree, PyTree]:
@@ -180,7 +195,7 @@ def parameters_of(model: PyTree) -> tuple[PyTree, PyTree]:
     return parameters, static
 
 
-def _warn(trajectory: Trajectory, limit: float) -> None:
+def _warn(trajectory: Trajectory, monitor: AbstractMonitor) -> None:
     """Tell where the monitor reached its limit, and how the loss stood there."""
     first = int(trajectory.unstable_from)
     if first < 0:
@@ -188,9 +203,8 @@ def _warn(trajectory: Trajectory, limit: float) -> None:
     row = int(jnp.argmax(trajectory.steps == first))
     value, loss = float(trajectory.readings.value[row]), float(trajectory.losses[row])
     warnings.warn(
-        f"descent is unstable from step {first} on: η·λ_max of the preconditioned Hessian is "
-        f"{value:.4g}, {limit:.4g} or more, where the loss is {loss:.4g}. A learning rate below "
-        f"{limit / value:.3g} of this one is stable there.",
+        f"descent is unstable from step {first} on, where the loss is {loss:.4g}: "
+        f"{monitor.told(value)}.",
         InstabilityWarning,
         stacklevel=3,
     )
@@ -228,7 +242,7 @@ def _scan(
         whole = eqx.combine(parameters, static)
         return loss(whole) if key is None else _keyed(loss, key, step, whole)
 
-    def update(carry: tuple, _: None) -> tuple[tuple, Array]:
+    def update(carry: tuple) -> tuple[tuple, Array]:
         parameters, state, step = carry
         value, gradient = jax.value_and_grad(evaluate)(parameters, step)
         with jax.numpy_dtype_promotion("standard"):
@@ -250,12 +264,22 @@ def _scan(
             None if monitor is None else monitor(whole, at_step, step, hyperparameters),
         )
 
-    def segment(carry: tuple, _: None) -> tuple[tuple, tuple[Array, PyTree]]:
-        seen = observe(carry[0], carry[2])
-        carry, values = jax.lax.scan(update, carry, None, length=record_every)
-        return carry, (values[0], seen)
-
     start = (parameters, state, jnp.zeros((), jnp.int32))
+    shape = jax.eval_shape(evaluate, parameters, start[2])
+
+    def segment(carry: tuple, _: None) -> tuple[tuple, tuple[Array, PyTree]]:
+        seen, began = observe(carry[0], carry[2]), carry[2]
+
+        # The first loss is carried and not one of a stack, which would grow with `record_every`.
+        def step(both: tuple, _: None) -> tuple[tuple, None]:
+            carry, first = both
+            after, value = update(carry)
+            return (after, jnp.where(carry[2] == began, value, first)), None
+
+        zero = jnp.zeros(shape.shape, shape.dtype)
+        (carry, first), _ = jax.lax.scan(step, (carry, zero), None, length=record_every)
+        return carry, (first, seen)
+
     (parameters, _, step), (losses, seen) = jax.lax.scan(segment, start, None, length=records)
     losses = jnp.append(losses, evaluate(parameters, step))
     seen = jax.tree.map(

@@ -63,6 +63,18 @@ def test_sparse_records_are_those_of_the_dense_run():
     chex.assert_trees_all_equal(sparse.recorded[-1], jnp.abs(sparse.model))
 
 
+@pytest.mark.once
+def test_memory_does_not_grow_with_the_steps_between_two_records():
+    def scratch(steps):
+        @jax.jit
+        def last(w):
+            return descend(w, bowl().loss, optax.sgd(0.1), steps, record_every=steps).losses
+
+        return last.lower(start()).compile().memory_analysis().temp_size_in_bytes
+
+    assert scratch(10**6) == scratch(10)
+
+
 def test_vmap_over_rates_equals_a_loop_over_them():
     rates = jnp.array([0.1, 0.5, 1.0])
 
@@ -87,8 +99,9 @@ def test_every_learning_rate_shares_one_compilation():
     chex.clear_trace_counter()
     problem = bowl()
 
-    # Twice within one compile: in the scan with its gradient, and once after the last step.
-    @chex.assert_max_traces(n=2)
+    # Three times within one compile: for its shape, in the scan with its gradient, and once after
+    # the last step.
+    @chex.assert_max_traces(n=3)
     def loss(w):
         return problem.loss(w)
 
@@ -191,6 +204,14 @@ def test_only_float_arrays_are_trained():
         ({"model": "none"}, "`model` must be a pytree with at least one float"),
         ({"optimiser": 3}, "`optimiser` must be an optax transformation or a factory"),
         ({"hyperparameters": {"learning_rate": 0.1}}, "`optimiser` must be a factory"),
+        (
+            {"optimiser": optax.sgd, "hyperparameters": {"learning_rate": lambda step: 0.1}},
+            "`learning_rate` must be a real number, to be a hyperparameter",
+        ),
+        (
+            {"optimiser": optax.sgd, "hyperparameters": {"learning_rate": 0.1, "nesterov": True}},
+            r"`nesterov` must be a real number.*functools.partial\(optimiser, nesterov=",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(untyped, change, match):

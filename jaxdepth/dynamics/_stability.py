@@ -85,13 +85,18 @@ class Lanczos(AbstractEigenmethod):
 
     After k products the largest Ritz value θ is short of λ_max by more than ε·(λ_max − λ_min) with
     probability at most 1.648·√n·exp(−√ε(2k−1)) over the start, whatever the spectrum; so for the
-    smallest one from the other side. Hence with δ = 1/2000 and ε = (log(1.648√n/δ)/(2k−1))² both
-    hold with probability .999, and λ_max ≤ θ_max + ε/(1−2ε)·(θ_max − θ_min). Where the space is
-    used up there is nothing left to find.
+    smallest one from the other side. Hence with δ = 1/3000 and ε = (log(1.648√n/δ)/(2k−1))² both
+    hold with probability 1 − 2δ, and λ_max ≤ θ_max + ε/(1−2ε)·(θ_max − θ_min).
+
+    Rounding, and a space that is used up but for it, cost more, for the start has little of any one
+    eigenvector v. If the space is invariant up to β, ‖(T − λ)Qᵀv‖ ≤ β, where ‖Qᵀv‖ ≥ |⟨v, start⟩|
+    is at least δ√(π/2n) with probability 1 − δ: some Ritz value is within β√(2n/π)/δ of λ, and that
+    is added, β being four roundings of the largest |θ|. Only k ≥ n products leave nothing to find:
+    then the whole matrix is formed, as by `Dense`.
 
     Attributes:
         num_products: k, products with the Hessian; the answer's `upper` is infinite where they are
-            too few to bound it (2ε ≥ 1).
+            too few to bound it (2ε ≥ 1) and the space is not used up.
         key: of the start.
 
     Args:
@@ -107,7 +112,7 @@ class Lanczos(AbstractEigenmethod):
         20
 
     Reference: Kuczyński & Woźniakowski, *Estimating the largest eigenvalue by the power and Lanczos
-    algorithms with a random start* (1992), Theorem 4.2.
+    algorithms with a random start* (1992), Theorem 4.2; the second part is derived here.
     """
 
     num_products: int = eqx.field(static=True)
@@ -121,19 +126,25 @@ class Lanczos(AbstractEigenmethod):
         self, operator: Operator, size: int, dtype: Any
     ) -> tuple[Float[Array, ""], Float[Array, " n"], Float[Array, ""]]:
         """See `AbstractEigenmethod`."""
-        k = min(self.num_products, size)
+        if self.num_products >= size:
+            return Dense().largest(operator, size, dtype)
+        k = self.num_products
         start = jax.random.normal(self.key, (size,), dtype)
         Q, diagonal, beside, used_up = _tridiagonal(operator, start / jnp.linalg.norm(start), k)
         T = jnp.diag(diagonal) + jnp.diag(beside[:-1], 1) + jnp.diag(beside[:-1], -1)
         values, vectors = jnp.linalg.eigh(T)
-        spread = values[-1] - values[0]
-        epsilon = (math.log(1.648 * math.sqrt(size) * 2000) / (2 * k - 1)) ** 2
-        slack = epsilon / (1 - 2 * epsilon) if 2 * epsilon < 1 else math.inf
         vector = _dot(vectors[:, -1], Q)
-        short = jnp.where(used_up | (spread == 0), 0, slack * jnp.where(spread == 0, 1, spread))
+        epsilon = (math.log(1.648 * math.sqrt(size) / _DELTA) / (2 * k - 1)) ** 2
+        bounded = 2 * epsilon < 1
+        missed = epsilon / (1 - 2 * epsilon) * (values[-1] - values[0]) if bounded else jnp.inf
+        rounding = _ROUNDINGS * float(jnp.finfo(dtype).eps) * jnp.abs(diagonal).max()
+        hidden = math.sqrt(2 * size / math.pi) / _DELTA * rounding
+        short = jnp.where(used_up, 0, missed) + hidden + jnp.finfo(dtype).tiny
         return values[-1], vector / jnp.linalg.norm(vector), short
 
 
+_DELTA = 1 / 3000
+_ROUNDINGS = 4
 _dot = functools.partial(jnp.matmul, precision="highest")
 
 
@@ -147,7 +158,7 @@ def _tridiagonal(
     on below the whole spectrum.
     """
     n = start.size
-    tiny = 8 * math.sqrt(n) * float(jnp.finfo(start.dtype).eps)
+    tiny = float(jnp.finfo(start.dtype).eps)
 
     def step(carry: tuple, i: Array) -> tuple[tuple, tuple]:
         Q, q, size, alive = carry
@@ -180,7 +191,7 @@ def sharpness(
     depth: Depth = 1,
     method: AbstractEigenmethod | None = None,
 ) -> Sharpness:
-    r"""Return η·λ_max(P^{1/2} H P^{1/2}): descent is stable where it is below 2.
+    r"""Return η·λ_max(P^{1/2} H P^{1/2}): descent is stable at a minimum where it is below 2.
 
     H is the Hessian of the loss and P the preconditioner of the end-to-end rule: P_W on each matrix
     W, the identity on other leaves and at depth 1. Near a critical point one step multiplies the
@@ -198,7 +209,8 @@ def sharpness(
     and PH held fixed; derivatives beyond the first are not those of the eigenvalue.
 
     Args:
-        model: a matrix, or any pytree; its inexact arrays are the n parameters.
+        model: a matrix, or any pytree; its inexact arrays are the n parameters. At a depth other
+            than 1, or a traced one, it holds a matrix: one output is one row, `w[None]`.
         loss: `loss(model)`, a real scalar.
         learning_rate: η.
         depth: N ≥ 1, an integer or real number, static or traced.
@@ -210,7 +222,7 @@ def sharpness(
 
     Raises:
         ValueError: depth below 1, a negative or non-finite η, a model without parameters, with
-            complex or non-finite ones.
+            complex or non-finite ones, or without a matrix at depth other than 1.
 
     Example:
         >>> import jax.numpy as jnp
@@ -229,6 +241,8 @@ def sharpness(
     if not is_traced(rate) and rate < 0:
         refuse("learning_rate", "at least 0", learning_rate)
     plain = not is_traced(depth) and float(depth) == 1
+    if not plain:
+        check_matrix(parameters)
     return _sharpness(
         parameters,
         static,
@@ -237,6 +251,14 @@ def sharpness(
         None if plain else jnp.asarray(depth),
         method,
     )
+
+
+def check_matrix(parameters: PyTree) -> None:
+    """Refuse parameters among which the rule would act on none."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(parameters)
+    if not any(is_matrix(path, leaf) for path, leaf in leaves):
+        cure = "One output is a matrix of one row: `w[None]`."
+        refuse("model", "one with a matrix, at depth other than 1", type(parameters).__name__, cure)
 
 
 @eqx.filter_jit
@@ -316,7 +338,7 @@ class Stability(AbstractMonitor):
 
     Attributes:
         learning_rate: η, a number or an optax schedule; None is `descend`'s hyperparameter
-            `learning_rate`, again either of the two.
+            `learning_rate`, a number.
         depth: N of the rule descended by; 1 for plain descent, on layers too.
         method: as in `sharpness`.
         limit: 2 for plain descent and the rule; 2 + 2β with heavy-ball momentum β.
@@ -328,7 +350,8 @@ class Stability(AbstractMonitor):
         limit: as above, positive.
 
     Raises:
-        ValueError: a depth below 1, a limit that is not positive; in `descend`, no learning rate.
+        ValueError: a depth below 1, a negative rate, a limit that is not positive; in `descend`, no
+            learning rate.
 
     Example:
         >>> import jax.numpy as jnp, optax, warnings
@@ -358,7 +381,10 @@ class Stability(AbstractMonitor):
     ) -> None:
         check_depth(depth)
         if not (learning_rate is None or callable(learning_rate)):
-            learning_rate = jnp.asarray(check_real("learning_rate", learning_rate))  # traced
+            rate = check_real("learning_rate", learning_rate)
+            if not is_traced(rate) and rate < 0:
+                refuse("learning_rate", "at least 0", learning_rate)
+            learning_rate = jnp.asarray(rate)  # traced by `descend`
         if not is_traced(limit) and not check_real("limit", limit) > 0:
             refuse("limit", "positive", limit)
         self.learning_rate, self.depth, self.method = learning_rate, depth, method
@@ -381,3 +407,13 @@ class Stability(AbstractMonitor):
             with jax.numpy_dtype_promotion("standard"):
                 rate = rate(step)
         return sharpness(model, loss, rate, depth=self.depth, method=self.method)
+
+    def told(self, value: float) -> str:
+        """See `AbstractMonitor`."""
+        quantity, limit = "η·λ_max of the preconditioned Hessian", float(self.limit)
+        if math.isnan(value):
+            return f"{quantity} is not a number: the loss has no finite curvature there"
+        return (
+            f"{quantity} is {value:.4g}, {limit:.4g} or more; a learning rate below "
+            f"{limit / value:.3g} of this one is stable there"
+        )
