@@ -144,6 +144,36 @@ def test_a_flow_that_blows_up_is_told_with_its_time(x64):
 
 
 @pytest.mark.once
+def test_a_stiff_flow_is_no_escape_and_its_trial_steps_may_overflow():
+    """The logistic s/(1 + (s/w₀ − 1)e^{−2t}), s = 1e-3, from afar; and 10⁴-fold decay to 0."""
+    path = flow(jnp.array([[1.0]]), lambda w: 500 * ((w - 1e-3) ** 2).sum(), 1.0, depth=2)
+    assert path.trusted
+    np.testing.assert_allclose(path.model, 1e-3 / (1 - 0.999 * np.exp(-2)), rtol=1e-2)
+    path = flow(jnp.array([1.0]), lambda w: 5e3 * (w**2).sum(), 20.0, num_records=2)
+    assert path.result == FlowResult.exhausted
+
+
+@pytest.mark.once
+def test_what_was_not_reached_is_blank_and_dtypes_are_kept():
+    """A flow of unlike halves, stopped by its first step."""
+    w = {"a": jnp.ones(2), "b": jnp.ones(2, jnp.bfloat16)}
+
+    def loss(w):
+        return bowl(w["a"]) + bowl(w["b"].astype(w["a"].dtype))
+
+    def record(w):
+        return w["b"], (w["a"] > 0).astype(jnp.int32), w["a"] > 0
+
+    path = flow(w, loss, 1.0, num_records=2, record=record, max_steps=1)
+    chex.assert_trees_all_equal_dtypes(path.model, w)
+    floats, whole, flags = path.recorded
+    assert floats.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(jnp.isnan(floats[:, 0]), [False, True])
+    np.testing.assert_array_equal(whole[:, 0], [1, 0])
+    np.testing.assert_array_equal(flags[:, 0], [True, False])
+
+
+@pytest.mark.once
 def test_only_float_arrays_flow():
     model = {"w": jnp.array([2.0]), "count": jnp.array(3), "name": "fixed"}
     path = flow(model, lambda m: bowl(m["w"]), 1.0, num_records=2, weight_decay=1.0)
@@ -184,6 +214,7 @@ def test_forward_mode_and_another_solver_serve_as_well(x64):
         ({"num_records": 1}, "`num_records` must be an integer, at least 2"),
         ({"max_steps": 0}, "`max_steps` must be an integer, at least 1"),
         ({"model": "none"}, "`model` must be a pytree with at least one float"),
+        ({"depth": 2}, r"`model` must be one with a matrix.*`w\[None\]`"),
     ],
 )
 def test_bad_arguments_are_refused(untyped, change, match):

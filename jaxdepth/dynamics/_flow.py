@@ -9,6 +9,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -23,6 +24,7 @@ from jaxdepth._misc import (
 )
 from jaxdepth.dynamics._end_to_end import Depth, check_depth
 from jaxdepth.dynamics._optax import end_to_end_sgd
+from jaxdepth.dynamics._stability import check_matrix
 
 
 class FlowResult(eqx.Enumeration):
@@ -46,8 +48,9 @@ class Flow(eqx.Module):
     Attributes:
         times: the moments of the records, 0 to `time`, evenly spaced.
         losses: the loss at those moments; NaN at those that were not reached.
-        recorded: what `record(model)` returned at those moments, stacked on the first axis, floats
-            NaN where `losses` are; None where no `record` was asked for.
+        recorded: what `record(model)` returned at those moments, stacked on the first axis; at
+            those that were not reached floats are NaN, integers 0 and booleans False. None where no
+            `record` was asked for.
         model: the model at `reached`.
         reached: how far the flow came.
         steps: steps of the solver, rejected ones included.
@@ -94,7 +97,9 @@ def flow(
     `adjoint=diffrax.ForwardMode()`.
 
     Args:
-        model: any pytree, usually an Equinox module.
+        model: any pytree, usually an Equinox module; at a depth other than 1, or a traced one, with
+            a matrix: one output is one row, `w[None]`. Its flow is computed in the widest of its
+            dtypes, float32 at least, in which `loss` meets it; answers have its own.
         loss: `loss(model)`, a real scalar.
         time: how long, positive; may be traced. One step of descent takes the time η.
         depth: N ≥ 1, an integer or real number, static or traced.
@@ -114,7 +119,8 @@ def flow(
     Raises:
         ImportError: diffrax is missing.
         ValueError: a time, tolerance, decay or count out of range, depth below 1, a model without
-            parameters, with complex or with non-finite ones.
+            parameters, with complex or with non-finite ones, or without a matrix at depth other
+            than 1.
 
     Example:
         >>> import jax.numpy as jnp
@@ -142,6 +148,8 @@ def flow(
     real = dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
     traced = {name: jnp.asarray(number).astype(real) for name, number in numbers.items()}
     plain = not is_traced(depth) and float(depth) == 1
+    if not plain:
+        check_matrix(parameters)
     return _integrate(
         parameters,
         static,
@@ -177,8 +185,11 @@ def _integrate(
     adjoint: Any,
 ) -> Flow:
     import diffrax
+    import optimistix
 
     time, decay = numbers["time"], numbers["weight_decay"]
+    given, wide = parameters, jnp.promote_types(working_dtype(parameters), time.dtype)
+    parameters = jax.tree.map(lambda leaf: leaf.astype(wide), given)
 
     def evaluate(parameters: PyTree) -> Array:
         return loss(eqx.combine(parameters, static))
@@ -197,35 +208,50 @@ def _integrate(
             updates, _ = transform.update(gradient, transform.init(parameters), parameters)
         return jax.tree.map(lambda update, w: update.astype(w.dtype), updates, parameters)
 
+    def own(parameters: PyTree) -> PyTree:
+        narrow = jax.tree.map(lambda x, like: x.astype(like.dtype), parameters, given)
+        return eqx.combine(narrow, static)
+
+    def norm(tree: PyTree) -> Array:
+        size = optimistix.rms_norm(tree)  # NaN where a trial step has overflown: to be refused
+        return jnp.where(jnp.isnan(size), jnp.inf, size)
+
     def observe(t: Any, parameters: PyTree, args: Any) -> tuple[Array, PyTree]:
         del t, args
-        seen = None if record is None else record(eqx.combine(parameters, static))
+        seen = None if record is None else record(own(parameters))
         return evaluate(parameters), jax.tree.map(jnp.asarray, seen)
 
     times = time * jnp.linspace(0, 1, num_records, dtype=time.dtype)
-    path = diffrax.diffeqsolve(
-        diffrax.ODETerm(velocity),
-        diffrax.Dopri5() if solver is None else solver,
-        jnp.zeros_like(time),
-        times[-1],
-        None,
-        parameters,
-        saveat=diffrax.SaveAt(
-            subs=[diffrax.SubSaveAt(ts=times, fn=observe), diffrax.SubSaveAt(t1=True)]
-        ),
-        stepsize_controller=diffrax.PIDController(rtol=numbers["rtol"], atol=numbers["atol"]),
-        max_steps=max_steps,
-        throw=False,
-        **({} if adjoint is None else {"adjoint": adjoint}),
-    )
+    # diffrax fills what it has not reached with infinities, whatever the dtype.
+    with np.errstate(invalid="ignore"):
+        path = diffrax.diffeqsolve(
+            diffrax.ODETerm(velocity),
+            diffrax.Dopri5() if solver is None else solver,
+            jnp.zeros_like(time),
+            times[-1],
+            None,
+            parameters,
+            saveat=diffrax.SaveAt(
+                subs=[
+                    diffrax.SubSaveAt(t0=True, ts=times[1:], fn=observe),
+                    diffrax.SubSaveAt(t1=True),
+                ]
+            ),
+            stepsize_controller=diffrax.PIDController(
+                rtol=numbers["rtol"], atol=numbers["atol"], norm=norm
+            ),
+            max_steps=max_steps,
+            throw=False,
+            **({} if adjoint is None else {"adjoint": adjoint}),
+        )
     (losses, seen), last = path.ys
     last = jax.tree.map(lambda rows: rows[0], last)
-    passed = jnp.isfinite(path.ts[0])  # diffrax fills what it did not reach with infinities
+    passed = jnp.isfinite(path.ts[0])
 
     def blank(rows: Array) -> Array:
-        if not jnp.issubdtype(rows.dtype, jnp.inexact):
-            return rows
-        return jnp.where(passed.reshape(-1, *[1] * (rows.ndim - 1)), rows, jnp.nan)
+        inexact = jnp.issubdtype(rows.dtype, jnp.inexact)
+        empty = jnp.asarray(jnp.nan if inexact else 0).astype(rows.dtype)
+        return jnp.where(passed.reshape(-1, *[1] * (rows.ndim - 1)), rows, empty)
 
     finite = jnp.isfinite(jnp.where(passed, losses, 0)).all()
     finite &= jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(last)]).all()
@@ -238,7 +264,7 @@ def _integrate(
         times=times,
         losses=blank(losses),
         recorded=jax.tree.map(blank, seen),
-        model=eqx.combine(last, static),
+        model=own(last),
         reached=reached,
         steps=jnp.asarray(path.stats["num_steps"]).astype(jnp.int32),
         trusted=finite & arrived,
@@ -247,7 +273,7 @@ def _integrate(
 
 
 def _outruns_time(parameters: PyTree, velocity: PyTree, t: Array) -> Array:
-    """Whether the shortest step that the clock can tell moves the model by its own thousandth."""
-    with jax.numpy_dtype_promotion("standard"):
-        moved = optax.tree.norm(velocity) * t * jnp.finfo(t.dtype).eps
-        return moved > 1e-3 * optax.tree.norm(parameters)
+    """Whether the shortest step that the clock can tell grows the model by its own thousandth."""
+    size = optax.tree.norm(parameters)
+    outward = optax.tree.vdot(jax.tree.map(lambda leaf: leaf / size, parameters), velocity)
+    return outward * t * jnp.finfo(t.dtype).eps > 1e-3 * size
