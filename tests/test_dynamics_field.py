@@ -99,6 +99,46 @@ def test_the_curl_of_several_outputs_is_that_of_finite_differences(x64):
     np.testing.assert_allclose(curl(jnp.asarray(W), loss, 3.0), slopes - slopes.T, atol=1e-7)
 
 
+def test_theorem_two_is_of_one_output(x64):
+    """Diagonal matrices along a trace move each entry by itself; N = 2 curls for a linear loss."""
+    toward = jnp.diag(jnp.array([1.0, -1.0]))
+    answer = contour_integral(jnp.trace, 3, 0.05, 0.1, shape=(2, 2), toward=toward)
+    assert abs(float(answer.value)) < float(answer.error) < 1e-4
+    assert bool(answer.result == ContourResult.undecided)
+    C, W = jnp.array([[1.0, 2.0], [-0.5, 0.3]]), jnp.array([[2.0, 0.3], [0.1, 1.0]])
+    np.testing.assert_allclose(jnp.abs(curl(W, lambda W: (C * W).sum(), 2)).max(), 1.61, atol=0.01)
+
+
+@pytest.mark.once
+def test_the_paper_curve_has_the_dtype_of_its_directions_and_checks_them(untyped):
+    e, second = jnp.array([1, 0]), jnp.array([0, 1])
+    ends = [float(piece(jnp.array(0.0))[0]) for piece in paper_curve(e, second, 0.5, 1.5)]
+    np.testing.assert_array_equal(ends, [-1.5, -0.5, 0.5, 1.5])
+    with jax.enable_x64(True):
+        single = paper_curve(e.astype(jnp.float32), second.astype(jnp.float32), 0.5, 1.5)
+        chex.assert_type(circulation(lambda w: w[0], 4, single, order=4).value, jnp.float32)
+    for change, match in (
+        ({"e": 2 * e}, "`e` must be of norm 1"),
+        ({"toward": e}, "`toward` must be of norm 1 and orthogonal to e"),
+        ({"toward": jnp.ones(3)}, r"`toward` must be of e's shape \(2,\)"),
+        ({"r": 2.0}, "`R` must be larger than r=2.0"),
+        ({"r": -0.5}, "`r` must be positive"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            paper_curve(**{"e": e, "toward": second, "r": 0.5, "R": 1.5, **change})
+
+
+@pytest.mark.once
+def test_the_smallest_and_largest_numbers_are_neither_lost_nor_refused():
+    """1e-25 and 1e25 have no square in float32, and 1e-30 no power −4/3."""
+    for size in (1e-25, 1e25):
+        answer = contour_integral(lambda w, size=size: size * w[0], 4, 0.5, 1.0, shape=2)
+        expected = constant_gradient_integral(size, 4, 0.5, 1.0)
+        np.testing.assert_allclose(answer.value, expected, rtol=1e-5)
+    found = curl_one_output(jnp.array([1e-30, 0.0]), lambda w: w[1], 1.5)[0, 1]
+    np.testing.assert_allclose(found, 1e10 / 6, rtol=1e-4)
+
+
 @pytest.mark.once
 def test_the_origin_has_no_curl_whatever_the_depth():
     for N in (1, 1.5, 2, 3):

@@ -35,7 +35,7 @@ class ContourResult(eqx.Enumeration):
     not_a_gradient: Any = "the integral exceeds its error: the field is the gradient of no function"
     undecided: Any = (
         "zero within its error: this curve does not tell the field from a gradient, which it is at "
-        "N = 1, and at N = 2 for linear and isotropic quadratic losses"
+        "N = 1, and at N = 2 for linear and isotropic quadratic losses of one output"
     )
     not_finite: Any = "a NaN or an infinity along the curve"
 
@@ -67,6 +67,7 @@ class Straight(eqx.Module):
 
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
         """Return the point at t of [0, 1]: multiples in geometric progression."""
+        t = jnp.asarray(t).astype(self.along.dtype)
         return self.start * (self.end / self.start) ** t * self.along
 
 
@@ -78,6 +79,7 @@ class HalfCircle(eqx.Module):
 
     def __call__(self, t: Float[Array, ""]) -> Float[Array, "..."]:
         """Return the point at t of [0, 1], at a constant speed."""
+        t = jnp.asarray(t).astype(self.start.dtype)
         return jnp.cos(jnp.pi * t) * self.start + jnp.sin(jnp.pi * t) * self.through
 
 
@@ -96,7 +98,12 @@ def paper_curve(
         R: the large radius.
 
     Returns:
-        Four callables of t in [0, 1], for `circulation`.
+        Four callables of t in [0, 1], for `circulation`; their points have the wider dtype of e and
+        `toward`.
+
+    Raises:
+        ValueError: r not below R or not positive, shapes that differ, vectors that are not unit or
+            not orthogonal, to the square root of their rounding.
 
     Example:
         >>> import jax.numpy as jnp
@@ -106,8 +113,18 @@ def paper_curve(
 
     Reference: Arora, Cohen & Hazan (2018), proof of Theorem 2.
     """
+    r, R = _check_radii(r, R)
     e, toward = jnp.asarray(e), jnp.asarray(toward)
-    r, R = (jnp.asarray(radius).astype(e.dtype) for radius in (r, R))
+    dtype = working_dtype(e, toward)
+    e, toward, r, R = (jnp.asarray(each).astype(dtype) for each in (e, toward, r, R))
+    if toward.shape != e.shape:
+        refuse("toward", f"of e's shape {e.shape}", toward.shape)
+    if not is_traced(e, toward):
+        tolerance = float(jnp.finfo(dtype).eps) ** 0.5
+        if not abs(float((e**2).sum()) - 1) <= tolerance:
+            refuse("e", "of norm 1", e)
+        if not max(abs(float((toward**2).sum()) - 1), abs(float((e * toward).sum()))) <= tolerance:
+            refuse("toward", "of norm 1 and orthogonal to e", toward)
     return (
         Straight(-R, -r, e),
         HalfCircle(-r * e, r * toward),
@@ -170,13 +187,17 @@ def contour_integral(
     r"""Integrate F along Theorem 2's curve: not 0, therefore no regulariser gives the acceleration.
 
     With e = ∇L(0)/‖∇L(0)‖ the curve runs −Re → −re, a half circle of radius r, re → Re, and a half
-    circle of radius R back. The theorem: for N > 2 and small enough R the integral is not 0, be the
-    second direction what it may; `constant_gradient_integral` is its leading term, of order
-    R^{3−2/N}, and all of it where the loss is quadratic: the Hessian's share of the curl turns
-    twice on a half circle and cancels. Outside the hypothesis: at N = 1 the integral is 0 for every
-    loss; between 1 and 2 it is negative for small R; at N = 2 it is 0 for every quadratic loss,
-    though F is a gradient for isotropic ones alone, as `curl` and other curves show. What has come
-    out is told by `result`.
+    circle of radius R back. The theorem is of one output (or one input): for N > 2 and small enough
+    R the integral is not 0, be the second direction what it may; `constant_gradient_integral` is
+    its leading term, of order R^{3−2/N}, and all of it where the loss is quadratic: the Hessian's
+    share of the curl turns twice on a half circle and cancels. Outside the hypothesis: at N = 1 the
+    integral is 0 for every loss; between 1 and 2 it is negative for small R; at N = 2 it is 0 for
+    every quadratic loss, though F is a gradient for isotropic ones alone, as `curl` and other
+    curves show. What has come out is told by `result`.
+
+    Several inputs and outputs are integrated just so, but only N = 1 is as above: at any N > 2 a
+    direction may give 0 exactly (L = tr W toward diag(1, −1)), and at N = 2 F is no gradient of the
+    linear losses, though this curve may give 0. An integral that is not 0 decides in any case.
 
     Args:
         loss: as in `field`, with ∇L(0) ≠ 0.
@@ -206,7 +227,6 @@ def contour_integral(
     Reference: Arora, Cohen & Hazan (2018), Theorem 2.
     """
     check_depth(depth)
-    r, R = _check_radii(r, R)
     sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
     shape = tuple(check_integer("shape", size, 1) for size in sizes)
     if len(shape) not in (1, 2) or np.prod(shape) < 2:
@@ -288,10 +308,10 @@ def _check_closed(curve: tuple[Piece, ...]) -> None:
 
 def _plane(G: Array, toward: Any) -> tuple[Array, Array]:
     """Return e = G/‖G‖ and the unit vector orthogonal to it in the plane that they span."""
-    size = jnp.sqrt((G**2).sum())
-    if not is_traced(size) and not size > 0:
+    largest = jnp.abs(G).max()  # by which G, however large or small, has a square
+    if not is_traced(largest) and not largest > 0:
         refuse("loss", "of gradient different from 0 at W = 0", 0.0, "It is the theorem's premise.")
-    e = G / size
+    e = _unit(G / largest)
     if toward is None:
         axis = jnp.argmin(jnp.abs(e.ravel()))
         second = (jnp.arange(e.size) == axis).astype(e.dtype).reshape(e.shape)
@@ -301,10 +321,15 @@ def _plane(G: Array, toward: Any) -> tuple[Array, Array]:
             refuse("toward", f"of W's shape {e.shape}", second.shape)
         check_finite("toward", second)
     beside = second - (e * second).sum() * e
-    width, whole = jnp.sqrt((beside**2).sum()), jnp.sqrt((second**2).sum())
+    width, whole = jnp.abs(beside).max(), jnp.abs(second).max()
     if not is_traced(width) and not width > 64 * jnp.finfo(e.dtype).eps * whole:
         refuse("toward", "not parallel to the gradient at 0", toward)
-    return e, beside / width
+    beside = _unit(beside / width)
+    return e, _unit(beside - (e * beside).sum() * e)  # what rounding left along e is as 1 to width
+
+
+def _unit(vector: Array) -> Array:
+    return vector / jnp.sqrt((vector**2).sum())
 
 
 @eqx.filter_jit

@@ -19,9 +19,10 @@ def field(
 ) -> Float[Array, "*shape"]:
     """Return F(W) = P_W[∇L(W)], along whose negative N balanced layers descend.
 
-    Were F the gradient of a function, depth would be descent on a regularised loss. Theorem 2: for
-    N > 2 and ∇L(0) ≠ 0 it is the gradient of none. At N = 1 it is ∇L; at N = 2 it is a gradient
-    for linear and for isotropic quadratic losses, and not in general.
+    Were F the gradient of a function, depth would be descent on a regularised loss. Theorem 2, of
+    one output (or one input): for N > 2 and ∇L(0) ≠ 0 it is the gradient of none. At N = 1 it is
+    ∇L; at N = 2 it is, for one output, a gradient for linear and for isotropic quadratic losses,
+    and not in general. With several inputs and outputs it is none for linear losses even at N = 2.
 
     Args:
         W: the end-to-end matrix, shape (m, n), or a vector (d,) for one output.
@@ -94,7 +95,8 @@ def curl_one_output(
         depth: N ≥ 1, an integer or real number, static or traced.
 
     Returns:
-        The antisymmetric matrix (d, d). At w = 0, where for N ≤ 2 the field has no derivative, 0.
+        The antisymmetric matrix (d, d). At w = 0, where for 1 < N ≤ 2 the field has no derivative,
+        it is 0.
 
     Raises:
         ValueError: as `field`; several inputs and outputs.
@@ -163,6 +165,9 @@ def _closed_form(loss: Callable[[Any], Any], W: Array, N: Array) -> Array:
     largest = jnp.abs(w).max()
     alive = largest > 0
     largest = jnp.where(alive, largest, 1)
-    length = largest * jnp.sqrt((jnp.where(alive, w / largest, 1) ** 2).sum())
-    turning = jnp.outer(Hw + (1 - 2 / N) * g, w)
-    return jnp.where(alive, (N - 1) * length ** (-2 / N) * (turning - turning.T), 0)
+    along = jnp.where(alive, w / largest, 1)
+    over = jnp.sqrt((along**2).sum())
+    # One factor w goes as ‖w‖ into the power, which does not overflow where w is small.
+    turning = jnp.outer(Hw + (1 - 2 / N) * g, along / over)
+    factor = (N - 1) * (largest * over) ** (1 - 2 / N)
+    return jnp.where(alive, factor * (turning - turning.T), 0)
