@@ -113,7 +113,7 @@ def test_what_does_not_move_stays_and_what_is_not_reached_takes_forever():
     for N in (1.5, 2, 3):
         assert saxe_mode(3.0, 2.0, 0.0, N) == 0
         assert saxe_time(1.0, 2.0, 0.0, N) == jnp.inf
-        assert saxe_time(0.0, 2.0, 1.0, N) == -jnp.inf
+        assert (saxe_time(0.0, 2.0, 1.0, N) == -jnp.inf) == (N >= 2)
     for N in (1, 2, 3):
         assert saxe_mode(3.0, 2.0, 2.0, N) == 2
         assert saxe_mode(0.0, 2.0, 0.0, N) == 0
@@ -122,6 +122,28 @@ def test_what_does_not_move_stays_and_what_is_not_reached_takes_forever():
     # N = 1 leaves 0
     np.testing.assert_allclose(saxe_mode(1.0, 2.0, 0.0, 1), 2 - 2 * np.exp(-1), rtol=1e-6)
     np.testing.assert_allclose(saxe_time(1.0, 2.0, 0.0, 1), np.log(2), rtol=1e-6)
+
+
+def test_below_depth_two_a_mode_left_zero_a_finite_time_ago(x64):
+    """q = v^{2/N−1} makes it a quadrature of a smooth function."""
+    for N, u0 in ((1.2, 0.9), (1.5, 0.5), (1.9, 1e-20)):
+        with mpmath.workdps(30):
+            beta = 2 / mpmath.mpf(N) - 1
+            exact = mpmath.quad(
+                lambda q, beta=beta: 1 / (beta * (1 - q ** (1 / beta))), [0, mpmath.mpf(u0) ** beta]
+            )
+        np.testing.assert_allclose(saxe_time(0.0, 1.0, u0, N), -float(exact / N), rtol=1e-12)
+
+
+def test_at_rest_the_slope_in_the_start_is_that_of_starts_nearby(x64):
+    """exp(−N·s^{2−2/N}t) at s, and exp(−t) at 0 for one layer."""
+    s, t, N = np.full(2, 2.0), np.full(2, 0.3), np.array([2.0, 3.0])
+    _, _, in_s, in_u0, _ = map(np.asarray, derivatives(t, s, s, N))
+    expected = np.exp(-N * s ** (2 - 2 / N) * t)
+    np.testing.assert_allclose(in_u0, expected, rtol=1e-12)
+    np.testing.assert_allclose(in_s, 1 - expected, rtol=1e-12)
+    one = derivatives(t, s, 0 * s, np.ones(2))[3]
+    np.testing.assert_allclose(one, np.exp(-t), rtol=1e-12)
 
 
 def test_plateaus_last_as_long_as_the_leading_terms_say(x64):

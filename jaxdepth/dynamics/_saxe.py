@@ -28,13 +28,15 @@ def saxe_mode(t: Numbers, s: Numbers, u0: Numbers, depth: Depth) -> Float[Array,
     Args:
         t: time η·steps, at least 0.
         s: the strength in the data, positive.
-        u0: the strength at the start, at least 0; it may exceed s. 0 stays 0 at depth above 1.
+        u0: the strength at the start, at least 0; it may exceed s. 0 stays 0 at depth above 1, as
+            layers at 0 do (between 1 and 2 the equation has other solutions, which leave it).
         depth: N ≥ 1, an integer or real number, static or traced.
 
     Returns:
         u(t), of the shape that t, s and u0 broadcast to. In float64 to 1e-12 of u + t·|u̇|, for
         the rounding of t is amplified like that. Differentiable in all four, to any order, in both
-        modes; a start at exactly 0 or s is constant in u0.
+        modes; once at u0 = s, where it is s + (u0 − s)exp(−N·s^{2−2/N}t) to first order. At u0 = 0
+        and depth above 1 it is taken as constant.
 
     Raises:
         ValueError: a negative time, s not positive, u0 negative, non-finite numbers, depth below 1.
@@ -45,7 +47,7 @@ def saxe_mode(t: Numbers, s: Numbers, u0: Numbers, depth: Depth) -> Float[Array,
 
     Reference: Saxe, McClelland & Ganguli, *Exact solutions to the nonlinear dynamics of learning in
     deep linear neural networks* (2014), equations 6 and 9 (N = 2) and section 1.2; Arora, Cohen,
-    Golowich & Hu (2019), *Implicit Regularization in Deep Matrix Factorization*, Theorem 3.
+    Hu & Luo (2019), *Implicit Regularization in Deep Matrix Factorization*, Theorem 3.
     """
     return _mode(*_prepare(depth, t=t, s=s, u0=u0))
 
@@ -67,7 +69,9 @@ def saxe_time(u: Numbers, s: Numbers, u0: Numbers, depth: Depth) -> Float[Array,
         The time, of the shape that u, s and u0 broadcast to. In float64 to 1e-12 of itself and of
         u/|u̇| at both ends, for the rounding of u and u0 is amplified like that. Negative where u
         was passed before u0, and infinite where it is never reached: s itself, what lies beyond
-        it, and all else from a start at 0 or s (at N = 1, where 0 is left, at s).
+        it, and all else from a start at 0 or s (at N = 1, where 0 is left, at s). The way from 0,
+        as u, took finite time at N below 2; from 0, as u0, it begins at no certain one, if N is
+        above 1, and the time is that of `saxe_mode`, infinite.
 
     Raises:
         ValueError: as `saxe_mode`.
@@ -108,7 +112,7 @@ def singular_value_rates(
         >>> singular_value_rates(W, G, 2).round(4).tolist()
         [8.0, 2.0]
 
-    Reference: Arora, Cohen, Golowich & Hu (2019), Theorem 3.
+    Reference: Arora, Cohen, Hu & Luo (2019), Theorem 3.
     """
     moved = end_to_end(W, G, depth)
     # There is no SVD in half precision.
@@ -154,22 +158,28 @@ def _mode(t: Array, s: Array, u0: Array, N: Array) -> Array:
     start, beta = _logit(jnp.where(moves, u0, s / 2), s, N)
     p = jax.nn.sigmoid(_advance(start, N * s ** (2 - 2 / N) * t, beta))
     moved = s * jnp.where(below, p, 1 / jnp.where(below, 1, p))
-    from_zero = jnp.where(N == 1, -s * jnp.expm1(-t), 0)
-    return jnp.where(moves, moved, jnp.where(u0 == s, s, from_zero))
+    from_zero = jnp.where(N == 1, u0 * jnp.exp(-t) - s * jnp.expm1(-t), 0)
+    near_s = s + (u0 - s) * jnp.exp(-N * s ** (2 - 2 / N) * t)
+    return jnp.where(moves, moved, jnp.where(u0 == s, near_s, from_zero))
 
 
 @jax.jit
 def _time(u: Array, s: Array, u0: Array, N: Array) -> Array:
     one_side = (u < s) == (u0 < s)
     flows = one_side & (u != s) & (u0 != s)
-    positive = flows & (u > 0) & (u0 > 0)
+    # Below N = 2 the integral from 0 converges: its first ε of s by the leading term p^β/β, β > 0.
+    to_zero = flows & (u == 0) & (u0 > 0) & (N > 1) & (N < 2)
+    positive = (flows & (u > 0) & (u0 > 0)) | to_zero
+    least = jnp.minimum(u0, jnp.finfo(s.dtype).eps * s)
     start, beta = _logit(jnp.where(positive, u0, s / 2), s, N)
-    end, _ = _logit(jnp.where(positive, u, s / 2), s, N)
+    end, _ = _logit(jnp.where(positive, jnp.where(to_zero, least, u), s / 2), s, N)
     forth = start <= end
     passed = _elapsed(jnp.where(forth, start, end), jnp.where(forth, end, start), beta)
-    passed = jnp.where(forth, passed, -passed) / (N * s ** (2 - 2 / N))
+    safe = jnp.where(to_zero, beta, 1)
+    left = jnp.where(to_zero, jnp.where(to_zero, least / s, 1) ** safe / safe, 0)
+    passed = (jnp.where(forth, passed, -passed) - left) / (N * s ** (2 - 2 / N))
     shallow = jnp.log1p(jnp.where(flows, u - u0, 0) / jnp.where(flows, s - u, 1))
-    # From 0 nothing leaves at N > 1, and nothing has come from there in finite time.
+    # From 0 nothing leaves at N > 1, and from N = 2 on nothing has come from there in finite time.
     rests = jnp.where(u == u0, 0, jnp.where((u == 0) & one_side, -jnp.inf, jnp.inf))
     return jnp.where(positive, passed, jnp.where(flows & (N == 1), shallow, rests))
 
