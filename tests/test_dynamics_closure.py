@@ -96,7 +96,9 @@ def test_the_step_keeps_the_dtype_and_maps_over_rates():
         ({"G": jnp.full((2, 3), jnp.nan)}, "`G` must be finite"),
         ({"A": jnp.ones((2, 2), complex)}, "`A` must be real"),
         ({"learning_rate": float("inf")}, "`learning_rate` must be finite"),
-        ({"learning_rate": jnp.ones(2)}, "`learning_rate` must be a number"),
+        ({"learning_rate": jnp.ones(2)}, "`learning_rate` must be a real scalar"),
+        ({"learning_rate": 0.5j}, "`learning_rate` must be a real scalar"),
+        ({"weight_decay": "a"}, "`weight_decay` must be a real scalar"),
         ({"weight_decay": -0.1}, "`weight_decay` must be at least 0"),
     ],
 )
@@ -110,3 +112,11 @@ def test_bad_arguments_are_refused(untyped, change, match):
     }
     with pytest.raises(ValueError, match=match):
         closure_step(**{**arguments, **change})
+
+
+@pytest.mark.once
+def test_layers_that_do_not_follow_one_another_are_refused(untyped):
+    with pytest.raises(ValueError, match=r"`second` must be a matrix \(m, 2\), to follow `first`"):
+        Closure.of(jnp.ones((2, 3)), jnp.ones((3, 4)))
+    with pytest.raises(ValueError, match="`first` must be a non-empty matrix"):
+        Closure.of(jnp.ones(2), jnp.ones((3, 2)))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdepth._misc import check_finite, is_traced, refuse, working_dtype
+from jaxdepth._misc import check_finite, check_real, is_traced, refuse, working_dtype
 
 _dot = functools.partial(jnp.matmul, precision="highest")
 
@@ -31,11 +31,32 @@ class Closure(NamedTuple):
     def of(cls, first: Float[Array, "h n"], second: Float[Array, "m h"]) -> Closure:
         """Return the closure of the layers x ↦ second·first·x, whatever their balance.
 
+        Args:
+            first: W₁, shape (h, n).
+            second: W₂, shape (m, h).
+
+        Returns:
+            W₂W₁, W₂W₂ᵀ and W₁ᵀW₁, of the wider dtype of the two.
+
+        Raises:
+            ValueError: shapes that do not agree, complex or non-finite entries.
+
         Example:
             >>> import jax.numpy as jnp
             >>> Closure.of(jnp.array([[1.0], [2.0]]), jnp.array([[3.0, 1.0]])).W.tolist()
             [[5.0]]
         """
+        first, second = jnp.asarray(first), jnp.asarray(second)
+        for name, layer in (("first", first), ("second", second)):
+            if layer.ndim != 2 or 0 in layer.shape:
+                refuse(name, "a non-empty matrix", layer.shape)
+            if jnp.iscomplexobj(layer):
+                refuse(name, "real", layer.dtype)
+            check_finite(name, layer)
+        if second.shape[1] != first.shape[0]:
+            refuse("second", f"a matrix (m, {first.shape[0]}), to follow `first`", second.shape)
+        dtype = working_dtype(first, second)
+        first, second = first.astype(dtype), second.astype(dtype)
         return cls(_dot(second, first), _dot(second, second.T), _dot(first.T, first))
 
 
@@ -74,7 +95,8 @@ def closure_step(
         A `Closure`, to be unpacked or scanned over.
 
     Raises:
-        ValueError: shapes that do not agree, complex or non-finite entries, a negative decay.
+        ValueError: shapes that do not agree, complex or non-finite entries, a rate or decay that is
+            no real finite number, a negative decay.
 
     Example:
         >>> import jax.numpy as jnp
@@ -97,10 +119,8 @@ def closure_step(
         if array.shape != shapes[name]:
             refuse(name, f"of shape {shapes[name]}, W being {m} by {n}", array.shape)
         check_finite(name, array)
-    for name, number in (("learning_rate", learning_rate), ("weight_decay", weight_decay)):
-        check_finite(name, number)
-        if jnp.ndim(number) != 0:
-            refuse(name, "a number", number)
+    learning_rate = check_real("learning_rate", learning_rate)
+    weight_decay = check_real("weight_decay", weight_decay)
     if not is_traced(weight_decay) and weight_decay < 0:
         refuse("weight_decay", "at least 0", weight_decay)
     dtype = working_dtype(*arrays.values())
