@@ -202,6 +202,8 @@ def _text(values: Any, form: str = ".3g") -> str:
 def _range(shift: np.ndarray) -> str:
     """Tell how far half times are from the predicted ones, and how many modes came too late."""
     learnt = shift[np.isfinite(shift)]
+    if not learnt.size:
+        return "none learnt"
     late = f" ({shift.size - learnt.size} of {shift.size} later)" * (learnt.size < shift.size)
     return f"{learnt.min():.2f} to {learnt.max():.2f}{late}"
 
@@ -215,12 +217,16 @@ def claims(results: Results) -> list[Claim]:
     balanced = [np.abs(half[N][0] / predicted[N] - 1).max() for N in DEPTHS]
     deep = DEPTHS[1:]
     shift = {N: half[N][1:] / predicted[N] for N in deep}
-    # A mode that is not learnt in the time shown is late, and so are all weaker ones.
+    # A mode that is not learnt in the time shown is late, and so are all weaker ones; where not
+    # even the first is learnt there is no order.
     ordered = {
-        N: (np.isinf(half[N][1:, 1:]) | (half[N][1:, :-1] < half[N][1:, 1:])).all(axis=1)
+        N: np.isfinite(half[N][1:, 0])
+        & (np.isinf(half[N][1:, 1:]) | (half[N][1:, :-1] < half[N][1:, 1:])).all(axis=1)
         for N in deep
     }
-    spread = {N: [half[N][0][-1] / half[N][0][0]] for N in DEPTHS}
+    farthest = {N: np.abs(shift[N][np.isfinite(shift[N])] - 1).max(initial=0) for N in deep}
+    spread = np.array([half[N][0][-1] / half[N][0][0] for N in DEPTHS])
+    expected = np.array([predicted[N][-1] / predicted[N][0] for N in DEPTHS])
     limits = [float(results[f"limit_gap{N}"]) for N in DEPTHS]
     rows = [
         Claim(
@@ -257,13 +263,10 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"One layer has no stairs: last half time over the first, N = 1 and N = {_text(deep)}",
             "the closed forms",
-            f"1.00, {_text([predicted[N][-1] / predicted[N][0] for N in deep], '.2f')}",
-            _text([spread[N][0] for N in DEPTHS], ".2f"),
+            _text(expected, ".2f"),
+            _text(spread, ".2f"),
             "estimate",
-            bool(
-                abs(spread[1][0] - 1) < 0.02
-                and all(spread[N][0] > 0.9 * predicted[N][-1] / predicted[N][0] for N in deep)
-            ),
+            bool((np.abs(spread / expected - 1) < 0.02).all() and expected[0] < 1.05),
         ),
         Claim(
             "Gaussian layers climb the same stairs, nearly always the strongest mode first, "
@@ -280,7 +283,7 @@ def claims(results: Results) -> list[Claim]:
             "further than 10% off at every depth",
             "; ".join(_range(shift[N]) for N in deep),
             "estimate",
-            all(np.abs(shift[N] - 1).max() > 0.1 for N in deep),
+            bool(min(farthest.values()) > 0.1),
         ),
     ]
 
