@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
-from jaxdepth._misc import check_finite, check_integer, is_real, is_traced, refuse
+from jaxdepth._misc import check_finite, check_integer, check_key, is_real, is_traced, refuse
 
 
 class DescentResult(eqx.Enumeration):
@@ -134,7 +134,8 @@ def descend(
 
     Raises:
         ValueError: `steps` or `record_every` out of range, a model without parameters, complex or
-            non-finite parameters, hyperparameters without a factory or that are no numbers.
+            non-finite parameters, a loss that is no real scalar, hyperparameters without a factory
+            or that are no numbers, no random key.
 
     Example:
         >>> import jax.numpy as jnp, optax
@@ -157,6 +158,8 @@ def descend(
         )
     if not made and not callable(optimiser):
         refuse("optimiser", "an optax transformation or a factory of one", optimiser)
+    if key is not None:
+        check_key(key)
     traced = {name: _number(name, value) for name, value in (hyperparameters or {}).items()}
     trajectory = _scan(
         parameters,
@@ -266,6 +269,8 @@ def _scan(
 
     start = (parameters, state, jnp.zeros((), jnp.int32))
     shape = jax.eval_shape(evaluate, parameters, start[2])
+    if getattr(shape, "shape", None) != () or not jnp.issubdtype(shape.dtype, jnp.floating):
+        refuse("loss", "a function of the model to a real scalar", shape)
 
     def segment(carry: tuple, _: None) -> tuple[tuple, tuple[Array, PyTree]]:
         seen, began = observe(carry[0], carry[2]), carry[2]

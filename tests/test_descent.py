@@ -204,6 +204,8 @@ def test_only_float_arrays_are_trained():
         ({"model": "none"}, "`model` must be a pytree with at least one float"),
         ({"optimiser": 3}, "`optimiser` must be an optax transformation or a factory"),
         ({"hyperparameters": {"learning_rate": 0.1}}, "`optimiser` must be a factory"),
+        ({"loss": lambda w: w**2}, "`loss` must be a function of the model to a real scalar"),
+        ({"key": 3}, "`key` must be one random key"),
         (
             {"optimiser": optax.sgd, "hyperparameters": {"learning_rate": lambda step: 0.1}},
             "`learning_rate` must be a real number, to be a hyperparameter",

@@ -59,7 +59,8 @@ def test_the_field_is_the_rule_at_the_gradient_in_any_shape():
     for shape in ((3,), (3, 1)):
         w = jnp.array([1.0, 2.0, -1.0]).reshape(shape)
         expected = end_to_end(w.reshape(1, 3), w.reshape(1, 3) ** 2, 3).reshape(shape)
-        chex.assert_trees_all_close(field(w, loss, 3), expected, rtol=1e-6)
+        for N in (3, jnp.int32(3)):
+            chex.assert_trees_all_close(field(w, loss, N), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)

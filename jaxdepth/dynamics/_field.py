@@ -45,7 +45,7 @@ def field(
     Reference: Arora, Cohen & Hazan (2018), Theorem 2.
     """
     W = _check(W, loss, depth)
-    return field_of(loss, W, depth)
+    return field_of(loss, W, jnp.asarray(depth).astype(W.dtype))
 
 
 def curl(W: Float[Array, "..."], loss: Callable[[Any], Any], depth: Depth) -> Float[Array, "d d"]:
