@@ -136,7 +136,7 @@ def test_the_spectrum_is_the_quotient_of_powers_at_real_depth(x64, N):
 def test_zero_is_a_fixed_point_of_every_depth_but_one(shape):
     W, G = jnp.zeros(shape), jnp.ones(shape)
     chex.assert_trees_all_equal(end_to_end(W, G, 1), G)
-    for N in (1.5, 2, 3):
+    for N in (1.5, 2, jnp.int32(3)):
         chex.assert_trees_all_equal(end_to_end(W, G, N), W)
 
 

@@ -168,7 +168,7 @@ def _check(
     if G.shape != W.shape:
         refuse("G", f"of W's shape {W.shape}", G.shape)
     check_depth(depth)
-    if not is_traced(depth) and depth > float(jnp.finfo(dtype).max):
+    if not is_traced(depth) and np.asarray(depth).item() > float(jnp.finfo(dtype).max):
         refuse("depth", f"finite in {dtype}", depth)
     check_rank_tol(rank_tol)
     tolerance = max(W.shape) * float(jnp.finfo(dtype).eps) if rank_tol is None else rank_tol
