@@ -24,11 +24,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import torch
 from jaxtyping import Array, Float
 
 import jaxdepth as jd
 from experiments.benchmarks._timing import least, machine
+
+try:
+    import torch
+except ImportError:
+    torch = None
 
 SEEDS, RATES = 16, np.logspace(-3, -2, 16)
 SETTINGS = SEEDS * len(RATES)
@@ -186,6 +190,8 @@ def one_at_a_time(
 
 def main() -> None:
     """Measure and print the table."""
+    if torch is None:
+        raise SystemExit("The rival is missing: pip install torch")
     print(f"{machine()}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads")
     print(ROW.format("256 settings", "ours", "by hand", "compiled", "autograd", "one by one"))
     few = 4
