@@ -103,7 +103,7 @@ def test_depths_share_one_compilation_and_equal_a_loop():
     target = Target(jnp.array([[1.0, 2.0], [3.0, 4.0]]))
     start = jnp.array([[0.5, 0.0], [0.0, 0.25]])
 
-    @chex.assert_max_traces(n=2)  # the scan's gradient and the last loss, once for all depths
+    @chex.assert_max_traces(n=3)  # its shape, the gradient and the last loss, for all depths
     def loss(W):
         return target.loss(W)
 
