@@ -31,7 +31,8 @@ OPTIONAL = {  # what the tests can do without, and what is then not checked
     "mypy": "types",
     "beartype": "argument types and shapes at run time",
 }
-IMPORTED_AS = {"python-flint": "flint", "scikit-learn": "sklearn"}  # where it is not by the package's own name
+# Where a package is not imported by its own name.
+IMPORTED_AS = {"python-flint": "flint", "scikit-learn": "sklearn"}
 TESTS = [  # name, arguments to python, environment; what is in one list may run at once
     [("ruff format", ["-m", "ruff", "format", "--check", "."], {})],
     [("ruff check", ["-m", "ruff", "check", "."], {})],

@@ -16,6 +16,7 @@ from jaxdepth.dynamics._contour import (
     contour_integral as contour_integral,
     paper_curve as paper_curve,
 )
+from jaxdepth.dynamics._eigenvalue import Dense as Dense, Lanczos as Lanczos
 from jaxdepth.dynamics._end_to_end import end_to_end as end_to_end, spectrum as spectrum
 from jaxdepth.dynamics._field import (
     curl as curl,
@@ -35,8 +36,6 @@ from jaxdepth.dynamics._saxe import (
     singular_value_rates as singular_value_rates,
 )
 from jaxdepth.dynamics._stability import (
-    Dense as Dense,
-    Lanczos as Lanczos,
     Sharpness as Sharpness,
     SharpnessResult as SharpnessResult,
     Stability as Stability,

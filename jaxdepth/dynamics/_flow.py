@@ -23,8 +23,7 @@ from jaxdepth._misc import (
     working_dtype,
 )
 from jaxdepth.dynamics._end_to_end import Depth, check_depth
-from jaxdepth.dynamics._optax import end_to_end_sgd
-from jaxdepth.dynamics._stability import check_matrix
+from jaxdepth.dynamics._optax import check_matrix, end_to_end_sgd
 
 
 class FlowResult(eqx.Enumeration):

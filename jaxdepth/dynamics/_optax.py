@@ -20,6 +20,14 @@ def is_matrix(path: tuple[Any, ...], leaf: Any) -> bool:
     return jnp.ndim(leaf) == 2 and name != "bias"
 
 
+def check_matrix(parameters: Any) -> None:
+    """Refuse parameters among which the rule would act on none."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(parameters)
+    if not any(is_matrix(path, leaf) for path, leaf in leaves):
+        cure = "One output is a matrix of one row: `w[None]`."
+        refuse("model", "one with a matrix, at depth other than 1", type(parameters).__name__, cure)
+
+
 def _each(rule: Callable[[bool, Array, Array], Array], updates: Any, params: Any) -> Any:
     """Map over updates and parameters; None, Equinox's mark of what is not trained, stays None."""
     if params is None:
