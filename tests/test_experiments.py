@@ -27,12 +27,17 @@ def module_of(name):
     return importlib.import_module(f"experiments.{name}")
 
 
+# These take most of a minute each. `python3 run.py` computes and judges them all the same.
+LONG = {"radial_separation", "ball_indicator", "hardest_radial"}
+
+
 def cases():
     """Every experiment on what it carries along, and on the real rows where they are given."""
     for name in NAMES:
-        yield pytest.param(name, None, id=name)
+        long = [pytest.mark.slow] if name in LONG else []
+        yield pytest.param(name, None, id=name, marks=long)
         if DATA and hasattr(module_of(name).QUICK, "data"):
-            yield pytest.param(name, DATA, id=f"{name}-data")
+            yield pytest.param(name, DATA, id=f"{name}-data", marks=pytest.mark.slow)
 
 
 @functools.cache
