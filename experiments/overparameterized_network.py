@@ -32,6 +32,13 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _digits
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._factored_layers import (
+    as_layers,
+    away,
+    outputs,
+    product_operations,
+    step_operations,
+)
 from experiments._figures import BLUE, INK, ORANGE, RED, SKY, bound, note, panels, styled
 from jaxdepth.networks import Factored, collapse, overparameterize
 
@@ -162,31 +169,6 @@ def compare(starts: dict[str, list[Any]], x: np.ndarray) -> Results:
     return results
 
 
-def as_layers(net: Any) -> list[tuple[list[np.ndarray], np.ndarray]]:
-    """List each layer's factors, W_1 first, and its bias, in float64 on the host."""
-
-    def host(array: Array) -> np.ndarray:
-        return np.asarray(array).astype(np.float64)
-
-    def factors(layer: Any) -> Any:
-        return layer.factors.layers if isinstance(layer, Factored) else (layer.weight,)
-
-    return [([host(W) for W in factors(layer)], host(layer.bias)) for layer in net.layers]
-
-
-def outputs(layers: list[tuple[list[np.ndarray], np.ndarray]], x: np.ndarray) -> np.ndarray:
-    """Evaluate a ReLU network, factor by factor."""
-    for place, (factors, bias) in enumerate(layers):
-        x = functools.reduce(lambda h, W: h @ W.T, factors, x) + bias
-        x = np.maximum(x, 0) if place < len(layers) - 1 else x
-    return x
-
-
-def away(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference over the largest value."""
-    return float(np.abs(one - other).max() / np.abs(other).max())
-
-
 # ---- Descent at every rate ----
 
 
@@ -224,32 +206,6 @@ def contest(
         factors = np.asarray(_effective(_lane(path, lane), static, train, jnp.float32(N)))
         results |= {f"factor_{at}_{N}": factors, f"{at}_{N}": rates[lane] * factors.mean()}
     return results
-
-
-def step_operations(model: Any, train: Classification) -> float:
-    """Count the operations of the loss and its gradient, as XLA's cost analysis does."""
-    parameters, static = eqx.partition(model, eqx.is_array)
-
-    def loss(parameters: Any, train: Classification) -> Array:
-        return train.loss(eqx.combine(parameters, static))
-
-    cost: Any = jax.jit(jax.value_and_grad(loss)).lower(parameters, train).cost_analysis()
-    return float(cost["flops"])
-
-
-def product_operations(model: Any) -> int:
-    """Count the operations of multiplying the factors, and of the gradient of that.
-
-    A layer (m, n) of N factors has hidden width k = min(m, n): from the smaller end N − 2 products
-    of k³ multiplications and one of kmn, an addition to each, and twice as many for the gradient,
-    which multiplies by either side.
-    """
-    count = 0
-    for factors, _ in as_layers(model):
-        (m, k), n = factors[-1].shape, factors[0].shape[1]
-        if len(factors) > 1:
-            count += 3 * 2 * ((len(factors) - 2) * k**3 + k * m * n)
-    return count
 
 
 def _lane(tree: Any, *index: int) -> Any:

@@ -327,12 +327,12 @@ def _imbalance(config: Config) -> Results:
         D = jd.dynamics.imbalance(tuple(map(jnp.asarray, W)))
         W = [(1 - eta * decay) * w - eta * g for w, g in zip(W, grads, strict=True)]
         after = jd.dynamics.imbalance(tuple(map(jnp.asarray, W)))
-        for j, (old, new) in enumerate(zip(D, after, strict=True)):
-            forced = eta**2 * (grads[j + 1].T @ grads[j + 1] - grads[j] @ grads[j].T)
-            law = (1 - eta * decay) ** 2 * np.asarray(old) + forced
+        law = jd.dynamics.imbalance_step(D, tuple(map(jnp.asarray, grads)), eta, weight_decay=decay)
+        for j, (old, new, predicted) in enumerate(zip(D, after, law, strict=True)):
             size = np.abs(W[j] @ W[j].T).max()
-            errors.append(np.abs(np.asarray(new) - law).max() / size)
-            moved.append(np.abs(forced).max() / size)
+            errors.append(np.abs(np.asarray(new - predicted)).max() / size)
+            forced = predicted - (1 - eta * decay) ** 2 * old
+            moved.append(np.abs(np.asarray(forced)).max() / size)
     return {"law_error": np.max(errors), "law_forced": np.max(moved)}
 
 
