@@ -16,6 +16,7 @@ from jaxdepth._misc import check_integer, check_key, is_traced, refuse
 from jaxdepth.networks._activations import activation as activation_named
 from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed, refuse_stack
 from jaxdepth.networks._parameters import float_dtype
+from jaxdepth.networks._size import Size, check_size, or_zero
 
 
 class MLP(eqx.Module):
@@ -74,14 +75,14 @@ class MLP(eqx.Module):
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[int | Size],
         *,
         activation: str | Callable[[Any], Any] = "relu",
         weight_gain: float = 2.0,
         bias_std: float = 1.0,
         dtype: Any = None,
-        width: int | Int[Array, ""] | None = None,
-        depth: int | Int[Array, ""] | None = None,
+        width: int | Int[Array, ""] | Size | None = None,
+        depth: int | Int[Array, ""] | Size | None = None,
         key: PRNGKeyArray,
     ) -> None:
         self.sizes = _check_sizes(sizes)
@@ -91,14 +92,11 @@ class MLP(eqx.Module):
         layers = len(hidden)
         dtype = float_dtype(dtype)
 
-        within = jnp.asarray(True)
         self.widths, self.depth = jnp.asarray(hidden, jnp.int32), jnp.asarray(layers, jnp.int32)
         if width is not None:
-            width, fits = _check_active("width", width, min(hidden))
-            self.widths, within = jnp.full((layers,), width, jnp.int32), within & fits
+            self.widths = jnp.full((layers,), _active("width", width, min(hidden)), jnp.int32)
         if depth is not None:
-            self.depth, fits = _check_active("depth", depth, layers)
-            within = within & fits
+            self.depth = _active("depth", depth, layers)
 
         check_key(key)
         if not is_traced(weight_gain, bias_std) and not (
@@ -112,15 +110,15 @@ class MLP(eqx.Module):
         self.weight_in, self.weights, self.weight_out, self.biases, bias_out = drawn
         # A traced width or depth out of range fills the output with NaN, by what no mask takes out:
         # counts say `not finite`.
-        self.bias_out = jnp.where(within, bias_out, jnp.nan)
+        self.bias_out = jnp.where((self.widths[0] > 0) & (self.depth > 0), bias_out, jnp.nan)
 
     @classmethod
     def padded(
         cls,
-        max_sizes: Sequence[int],
+        max_sizes: Sequence[int | Size],
         *,
-        width: int | Int[Array, ""],
-        depth: int | Int[Array, ""],
+        width: int | Int[Array, ""] | Size,
+        depth: int | Int[Array, ""] | Size,
         key: PRNGKeyArray,
         **options: Any,
     ) -> MLP:
@@ -130,7 +128,8 @@ class MLP(eqx.Module):
         out of range cannot raise; they give a network of NaN, which every count reports.
 
         Args:
-            max_sizes: (in, h1, …, out); `width` ≤ min(h), `depth` ≤ their number.
+            max_sizes: (in, h1, …, out); `width` ≤ min(h), `depth` ≤ their number. A `Size` counts
+                as its `max`, here and as the most that `width` and `depth` may be.
             width: active units of every hidden layer, at least 1.
             depth: active hidden layers, at least 1.
             key: random key.
@@ -242,21 +241,18 @@ class MLP(eqx.Module):
         return (*padded, affine_layer(self.weight_out, self.bias_out, 1.0))
 
 
-def _check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+def _check_sizes(sizes: Sequence[int | Size]) -> tuple[int, ...]:
     if not isinstance(sizes, (tuple, list)) or len(sizes) < 3:
         refuse("sizes", "(in, h1, …, out) with at least one hidden layer", sizes)
-    return tuple(check_integer("sizes", size, 1) for size in sizes)
+    most = (size.max if isinstance(size, Size) else size for size in sizes)
+    return tuple(check_integer("sizes", size, 1) for size in most)
 
 
-def _check_active(name: str, value: Any, most: int) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-    """Return the active number, and whether it lies in [1, most] (refused when concrete)."""
-    if not is_traced(value):
-        value = value.item() if isinstance(value, (jax.Array, np.ndarray)) else value
-        value = check_integer(name, value, 1, most)
-    elif jnp.shape(value) or not jnp.issubdtype(jnp.result_type(value), jnp.integer):
-        refuse(name, "an integer scalar", value)
-    fits = (jnp.asarray(value) >= 1) & (jnp.asarray(value) <= most)  # before the cast, which wraps
-    return jnp.where(fits, value, 0).astype(jnp.int32), fits
+def _active(name: str, size: Any, most: int) -> Int[Array, ""]:
+    """Return the active number, 0 where a traced one is not in [1, most]."""
+    if isinstance(size, Size):
+        size, most = size.value, min(size.max, most)
+    return or_zero(jnp.asarray(check_size(name, size, most)), most)
 
 
 def _live_units(

@@ -15,6 +15,7 @@ from jaxdepth._misc import RealLike, check_integer, is_traced, refuse
 from jaxdepth.networks._affine import AffineLayer, affine_layer, refuse_stack
 from jaxdepth.networks._dots import ConnectTheDots
 from jaxdepth.networks._scalar import as_float
+from jaxdepth.networks._size import Size, check_size, or_zero
 
 _FOLDS = 4  # in one pass over the points: a pass costs as much as a few folds
 
@@ -48,6 +49,7 @@ class Sawtooth(eqx.Module):
         depth: an integer ≥ 1. It may be traced: `jax.vmap` over thousands of depths compiles once.
             A traced depth (also of a sawtooth that is an argument of a jitted function) allows
             forward-mode derivatives only, unless `max_depth` is given; out of range it gives NaN.
+            A `Size` gives its `max` as `max_depth`, where that is None.
         teeth: a Python int ≥ 1.
         max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this
             length, safe for reverse mode.
@@ -63,23 +65,18 @@ class Sawtooth(eqx.Module):
 
     def __init__(
         self,
-        depth: int | Int[Array, ""],
+        depth: int | Int[Array, ""] | Size,
         *,
         teeth: int = 1,
         max_depth: int | None = None,
     ) -> None:
         self.teeth = check_integer("teeth", teeth, 1)
+        if isinstance(depth, Size):
+            depth, max_depth = depth.value, depth.max if max_depth is None else max_depth
         self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
         most = self.max_depth or int(np.iinfo(np.int32).max)
-        if is_traced(depth):
-            if jnp.shape(depth) or not jnp.issubdtype(jnp.result_type(depth), jnp.integer):
-                refuse("depth", "an integer scalar", depth)
-            fits = (depth >= 1) & (depth <= most)  # before the cast, which wraps
-            self.depth = jnp.where(fits, depth, 0).astype(jnp.int32)
-            return
-        if isinstance(depth, (jax.Array, np.ndarray)) and depth.ndim == 0:
-            depth = depth.item()
-        self.depth = np.asarray(check_integer("depth", depth, 1, most), np.int32)
+        depth = check_size("depth", depth, most)
+        self.depth = or_zero(depth, most) if is_traced(depth) else np.asarray(depth, np.int32)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number; the dtype follows `x`."""
