@@ -7,6 +7,7 @@ from jaxdepth import (
     networks as networks,
     piecewise as piecewise,
     radial as radial,
+    sweeps as sweeps,
 )
 
 __version__ = "0.1.0"

@@ -111,9 +111,10 @@ def _extras(module: str, tree: ast.Module) -> Iterator[str]:
 
 
 def _at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when a module is imported: all but the bodies of functions."""
+    """What runs when a module is imported: no bodies of functions, nothing for types alone."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        idle = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        if not idle and not (isinstance(child, ast.If) and _chain(child.test) == "TYPE_CHECKING"):
             yield child
             yield from _at_import(child)
 

@@ -1,0 +1,212 @@
+"""Measuring tiles by compiled programs, on all devices, several calls in flight."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdepth._misc import check_integer, refuse
+from jaxdepth.sweeps._dataset import Record, record_of
+from jaxdepth.sweeps._diagnosis import blame
+from jaxdepth.sweeps._flight import fly, is_out_of_memory
+from jaxdepth.sweeps._memory import budget
+from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._program import Program, Traced, compile_all, settings, tiles_of, trace
+from jaxdepth.sweeps._store import Tile
+
+_ON_ACCELERATOR = 2  # calls in flight: one runs while the next is sent
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Where calls run and how much they may take.
+
+    Attributes:
+        devices: one tile each in a call.
+        memory: bytes of the calls in flight together.
+        chunk: configurations in flight together, or None.
+    """
+
+    devices: tuple[Any, ...]
+    memory: int
+    chunk: int | None
+
+    @property
+    def spread(self) -> bool:
+        """Whether some devices are another process's."""
+        return any(device.process_index != jax.process_index() for device in self.devices)
+
+    def most(self, tile: int) -> int:
+        """Return how many calls may be in flight, memory aside."""
+        if self.spread:
+            return 1  # all processes must make the same calls in the same order
+        if self.devices[0].platform == "cpu":
+            most = max(1, _cores() // len(self.devices))
+        else:
+            most = _ON_ACCELERATOR
+        if self.chunk is None:
+            return most
+        return max(1, min(most, self.chunk // (tile * len(self.devices))))
+
+
+def resources(devices: Any, memory: int | None, chunk: int | None) -> Resources:
+    """Check and fill in what a caller leaves open."""
+    if devices is None:
+        devices = jax.local_devices()
+    elif isinstance(devices, str):
+        try:
+            devices = jax.local_devices(backend=devices)
+        except RuntimeError as error:
+            refuse("devices", "a platform that is here", devices, f"({error})")
+    devices = tuple(devices)
+    if not devices or not all(isinstance(device, jax.Device) for device in devices):
+        refuse("devices", "JAX devices, or a platform such as 'cpu'", devices)
+    if len({device.platform for device in devices}) > 1:
+        refuse("devices", "of one platform", devices)
+    memory = budget(devices) if memory is None else check_integer("memory", memory, 1)
+    return Resources(devices, memory, None if chunk is None else check_integer("chunk", chunk, 1))
+
+
+@dataclass(frozen=True)
+class Call:
+    """Tiles of one bucket that run at once, one a device."""
+
+    bucket: Bucket
+    tiles: list[int]
+    program: Future[Program]
+
+
+class Compiled:
+    """A plan's programs, traced and on their way to being compiled.
+
+    Attributes:
+        broken: by bucket, why it cannot be traced.
+        shapes: of the outputs, the same in every other bucket; None where no bucket can be traced.
+    """
+
+    def __init__(
+        self, plan: Plan, measure: Any, buckets: Sequence[Bucket], means: Resources
+    ) -> None:
+        self._means = means
+        self.broken: dict[int, Exception] = {}
+        traced: list[Traced] = []
+        for bucket in buckets:
+            try:
+                traced.append(trace(plan, measure, bucket))
+            except Exception as error:
+                blame(plan, measure, bucket, error)
+                self.broken[bucket.number] = error
+        _check_alike(plan, traced)
+        self.shapes = traced[0].shapes if traced else None
+        self.programs = compile_all(plan, measure, traced, means.devices)
+        self._here = settings()
+
+    def calls(self, tiles: Sequence[Tile], buckets: Sequence[Bucket]) -> Iterator[Call]:
+        """Yield the calls that run these tiles."""
+        for bucket in buckets:
+            if bucket.number in self.programs:
+                wanted = [tile for number, tile in tiles if number == bucket.number]
+                for together in tiles_of(bucket, wanted, len(self._means.devices)):
+                    yield Call(bucket, together, self.programs[bucket.number])
+
+    def run(
+        self, calls: Sequence[Call], keep: Callable[[Tile, Record], None]
+    ) -> Iterator[list[Record]]:
+        """Run calls; yield the records of each when they are kept."""
+
+        def execute(call: Call) -> list[Record]:
+            with self._here():
+                records = _measured(call, self._means)
+            for tile, record in records.items():
+                keep((call.bucket.number, tile), record)
+            return list(records.values())
+
+        def nbytes(call: Call) -> int:
+            return self.needed(call)
+
+        most = min((self._means.most(call.bucket.tile) for call in calls), default=1)
+        for _, records in fly(calls, execute, nbytes, most=most, budget=self._means.memory):
+            yield records
+
+    def needed(self, call: Call) -> int:
+        """Return what a call takes, refused where memory has no room for it alone."""
+        need, have = call.program.result().nbytes, self._means.memory
+        if need > have:
+            fits = max(1, call.bucket.tile * have // need)
+            raise MemoryError(
+                f"one call of {len(self._means.devices)} tile(s) of {call.bucket.tile} "
+                f"configurations takes {need / 2**20:,.1f} MiB, and there are "
+                f"{have / 2**20:,.1f}. Take smaller tiles: `plan.tiled({fits})`."
+            )
+        return need
+
+
+def _measured(call: Call, means: Resources) -> dict[int, Record]:
+    """Run one call; where it fails, find the configurations that make it."""
+    program = call.program.result()
+    groups = [call.bucket.of_tile(tile) for tile in call.tiles]
+    try:
+        found = program(groups)
+    except Exception as error:
+        if is_out_of_memory(error) or means.spread:
+            raise
+        return {
+            tile: _without_culprits(program, members)
+            for tile, members in zip(call.tiles, groups, strict=True)
+        }
+    return {
+        call.tiles[device]: record_of(groups[device], arrays, {})
+        for device, arrays in sorted(found.items())
+    }
+
+
+def _without_culprits(program: Program, members: np.ndarray) -> Record:
+    """Measure a tile whose program raises for some of its configurations.
+
+    Each fills a tile alone; then those that raise give way to one that does not, and the others
+    are measured in their own places, where their last bits are what they would have been.
+    """
+    messages: dict[int, str] = {}
+    for place in range(len(members)):
+        try:
+            program([members[place : place + 1]])
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            messages[place] = f"{type(error).__name__}: {error}"
+    good = [place for place in range(len(members)) if place not in messages]
+    if not good:
+        return record_of(members, {}, messages)
+    stand_ins = members.copy()
+    stand_ins[list(messages)] = members[good[0]]
+    return record_of(members, program([stand_ins])[0], messages)
+
+
+def _check_alike(plan: Plan, traced: Sequence[Traced]) -> None:
+    """Refuse a measure whose outputs differ between buckets, before anything is run."""
+
+    def told(one: Traced) -> dict[str, tuple[int, ...]]:
+        return {name: aval.shape for name, aval in one.shapes.items()}
+
+    for one in traced[1:]:
+        if told(one) != told(traced[0]):
+            first, other = (plan.named(int(each.bucket.members[0])) for each in (traced[0], one))
+            refuse(
+                "measure",
+                "one that returns arrays of the same names and shapes everywhere",
+                f"{told(traced[0])} for {first} and {told(one)} for {other}",
+                "Pad them to one shape, or sweep those values one by one.",
+            )
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # no Linux
+        return os.cpu_count() or 1

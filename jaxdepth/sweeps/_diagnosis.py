@@ -1,0 +1,62 @@
+"""Why a measure could not be traced, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxdepth.sweeps._measure import alone, arguments, as_jax, outputs, varying
+from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._program import tile_inputs
+
+
+def blame(plan: Plan, measure: Callable[..., Any], bucket: Bucket, error: Exception) -> None:
+    """Raise an error that names the axis whose concrete value the measure needs, if there is one.
+
+    The measure is traced again with one axis concrete at a time, then with all of them: what lets
+    it pass is what it needs. If nothing does, the fault is another, and this returns.
+
+    Raises:
+        ValueError: naming the axes and the cure.
+    """
+    names = varying(plan)
+    index = int(bucket.members[0])
+    guilty = [name for name in names if _passes(plan, measure, bucket, index, {name})]
+    if not guilty and len(names) > 1 and _passes(plan, measure, bucket, index, set(names)):
+        guilty = names
+    if not guilty:
+        return
+    several = len(guilty) > 1
+    axes = ", ".join(f"`{name}`" for name in guilty)
+    either = f"one of the axes {axes}" if several else f"the axis {axes}"
+    example = plan.axes[guilty[0]].values[0]
+    raise ValueError(
+        f"`measure` needs the concrete value of {either}, which is traced so that many "
+        f"configurations share a program ({type(error).__name__}: {_first_line(error)}). Make it "
+        f"static, a compilation for each value: `{guilty[0]}=jd.sweeps.static([{example!r}, …])`; "
+        "or run in Python, one configuration at a time: `host=True`."
+    ) from error
+
+
+def _passes(
+    plan: Plan, measure: Callable[..., Any], bucket: Bucket, index: int, concrete: set[str]
+) -> bool:
+    known = alone(plan, index)
+    values = tile_inputs(plan, bucket.members[:1], 1)
+
+    def one(traced: dict[str, Any]) -> dict[str, Any]:
+        given = arguments(plan, bucket, traced)
+        given.update({name: known[name] for name in concrete})
+        return outputs(plan, measure(**given), as_jax)
+
+    try:
+        jax.eval_shape(one, {name: jax.ShapeDtypeStruct((), a.dtype) for name, a in values.items()})
+    except Exception:  # whatever it is: this axis is not the reason
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,128 @@
+"""How a measure meets one configuration: its arguments, and what it may return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdepth._misc import is_traced, refuse
+from jaxdepth.networks._size import Size
+from jaxdepth.sweeps._plan import RESERVED, Bucket, Plan
+
+VALUE = "value"  # the name of what is returned without one
+_INT32 = np.iinfo(np.int32)
+
+
+def check_measure(plan: Plan, measure: Any) -> None:
+    """Refuse what does not take the plan's axes as keyword arguments, before anything is run."""
+    if not callable(measure):
+        refuse("measure", "a function of the axes", measure)
+    try:
+        signature = inspect.signature(measure)
+    except (TypeError, ValueError):  # a builtin
+        return
+    try:
+        signature.bind(**dict.fromkeys(plan.axes))
+    except TypeError as error:
+        axes = ", ".join(plan.axes)
+        refuse("measure", f"a function of the keyword arguments {axes}", signature, f"({error}.)")
+
+
+def varying(plan: Plan) -> list[str]:
+    """Return the axes that reach a compiled measure as tracers."""
+    return [name for name, axis in plan.axes.items() if axis.kind != "static"]
+
+
+def inputs(plan: Plan, flat: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the numbers of some configurations on those axes, in the dtypes of a program."""
+    found = {}
+    for name in varying(plan):
+        values = plan.values(name, flat)
+        dtype = np.dtype(np.int32 if plan.axes[name].kind == "padded" else _dtype(values))
+        if values.dtype.kind == "i" and dtype == np.int32:
+            beyond = values[(values > _INT32.max) | (values < _INT32.min)]
+            if len(beyond):
+                cure = "Turn 64-bit on: `with jax.enable_x64(True):`."
+                refuse(name, "integers of 32 bits while 64-bit is off", int(beyond[0]), cure)
+        found[name] = values.astype(dtype)
+    return found
+
+
+def _dtype(values: np.ndarray) -> Any:
+    return jnp.result_type(float if values.dtype.kind == "f" else int)
+
+
+def arguments(plan: Plan, bucket: Bucket, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a measure is called with: `values` are those of the varying axes."""
+    found: dict[str, Any] = {}
+    for name, axis in plan.axes.items():
+        if axis.kind == "static":
+            found[name] = bucket.statics[name]
+        elif axis.kind == "padded":
+            found[name] = Size(values[name], bucket.maxima[name])
+        else:
+            found[name] = values[name]
+    return found
+
+
+def alone(plan: Plan, index: int) -> dict[str, Any]:
+    """Return what a measure is called with on the host: plain values, sizes without padding."""
+    return {
+        name: Size(value, value) if plan.axes[name].kind == "padded" else value
+        for name, value in plan.configuration(index).items()
+    }
+
+
+def outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return what a measure returned as arrays by name, or refuse it."""
+    named = result if isinstance(result, Mapping) else {VALUE: result}
+    if not named:
+        refuse("measure", "a function that returns something", "{}")
+    found = {}
+    for name, value in named.items():
+        if not (isinstance(name, str) and name) or name in (*RESERVED, *plan.axes):
+            refuse("measure", "one whose outputs have names of their own", name, "Rename it.")
+        found[name] = as_array(value)
+        kind = np.dtype(found[name].dtype).kind if not _extended(found[name]) else "key"
+        if kind not in "biufSU" and not jnp.issubdtype(found[name].dtype, jnp.floating):
+            cure = {
+                "c": "Return real and imaginary parts.",
+                "key": "Return `jax.random.key_data` of it.",
+                "O": "Of integers beyond 64 bits return the logarithm.",
+            }.get(kind, "")
+            refuse("measure", "one that returns numbers", f"{name} of {found[name].dtype}", cure)
+    return found
+
+
+def _extended(array: Any) -> bool:
+    return jnp.issubdtype(array.dtype, jax.dtypes.extended)
+
+
+def as_jax(value: Any) -> Any:
+    """Return an output of a traced measure as an array."""
+    if not (
+        is_traced(value) or isinstance(value, (bool, int, float, np.ndarray, np.generic, jax.Array))
+    ):
+        _refuse_structure(value)
+    return jnp.asarray(value)
+
+
+def as_numpy(value: Any) -> np.ndarray:
+    """Return an output of a measure on the host as an array."""
+    if not isinstance(value, (bool, int, float, str, list, np.ndarray, np.generic, jax.Array)):
+        _refuse_structure(value)
+    return np.asarray(value)
+
+
+def _refuse_structure(value: Any) -> None:
+    refuse(
+        "measure",
+        "one that returns a number, an array, or a dict of them",
+        type(value).__name__,
+        "Name what you want of it: `return {'value': answer.value}`.",
+    )

@@ -1,0 +1,317 @@
+"""The verb: run a measure over a plan."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from jaxdepth._misc import refuse
+from jaxdepth.sweeps._compiled import Compiled, Resources, resources
+from jaxdepth.sweeps._dataset import FAILED, MEMBERS, UNMEASURED, Record, assemble
+from jaxdepth.sweeps._extra import needed
+from jaxdepth.sweeps._host import measured_alone
+from jaxdepth.sweeps._identity import environment, fingerprint, named
+from jaxdepth.sweeps._measure import check_measure
+from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._processes import agreed, together
+from jaxdepth.sweeps._progress import Progress
+from jaxdepth.sweeps._store import Store, StoreError, Tile, check_share
+
+if TYPE_CHECKING:
+    import xarray
+
+_HOPELESS = 100  # failures without one success, after which a measure is broken
+_TOLD = 5  # failures that an error lists
+
+
+class FailedConfigurationsError(RuntimeError):
+    """Some configurations failed; all others are measured.
+
+    Attributes:
+        dataset: what `run` would have returned.
+    """
+
+    def __init__(self, message: str, dataset: Any) -> None:
+        super().__init__(message)
+        self.dataset = dataset
+
+
+def run(
+    plan: Plan,
+    measure: Callable[..., Any],
+    *,
+    store: str | Path | None = None,
+    devices: Sequence[Any] | str | None = None,
+    chunk: int | None = None,
+    host: bool = False,
+    resume: bool = True,
+    progress: bool = True,
+    memory: int | None = None,
+    worker: tuple[int, int] | None = None,
+    units: Mapping[str, str] | None = None,
+    throw: bool = True,
+) -> xarray.Dataset:
+    """Measure every configuration of a plan.
+
+    A bucket's configurations run in tiles of one compiled program, vmapped; a call runs a tile on
+    each device, and as many calls are in flight as their predicted memory allows. What is measured
+    is stored tile by tile: a kill loses the tiles in flight, and the same call goes on where it
+    stopped. The numbers do not depend on devices, chunks, workers or restarts (on one machine type
+    and version of JAX): `attrs["digest"]` tells.
+
+    Args:
+        plan: from `grid`.
+        measure: called with the axes as keyword arguments; returns a number, an array or a dict of
+            arrays, of the same shapes everywhere. It is traced once a bucket, under `vmap`. Arrays
+            that it closes over are passed to the program.
+        store: a folder to keep results in; None keeps them in memory alone.
+        devices: JAX devices, or a platform ("cpu", "gpu", "tpu"); None for all of this process. Of
+            several processes (`jax.distributed`), all of `jax.devices()` make one mesh.
+        chunk: at most so many configurations in flight (a call's worth at least); None for as many
+            as memory and processors take.
+        host: call the measure in Python, one configuration at a time, with plain values: for
+            methods that cannot be compiled. What raises is recorded as failed, the others go on.
+        resume: use what is stored already; otherwise measure everything again.
+        progress: show what is done, the rate, and the time left on standard error.
+        memory: bytes for tiles in flight together; None for most of what is free (RAM, and the
+            limits of cgroups; an accelerator's own).
+        worker: (i, n) runs share i of n, every n-th tile, of a common `store`: start n processes,
+            on one machine or many.
+        units: of axes and outputs, by name; "1" where not given.
+        throw: raise where configurations failed; otherwise `status` and `message` tell.
+
+    Returns:
+        An `xarray.Dataset`: outputs over the plan's dimensions (further ones are called NAME_0, …),
+        coordinates, `status` (0 measured, 1 failed, 2 missing: another worker's), provenance in
+        `attrs`. NaN results are kept and counted (`nan_count`).
+
+    Raises:
+        ValueError: a measure that does not take these axes, needs a concrete value of a traced
+            axis, or returns different shapes; bad arguments.
+        StoreError: a store that cannot be written, belongs to something else, is in use, or is
+            full; what was measured is kept.
+        MemoryError: one tile alone takes more than there is.
+        FailedConfigurationsError: with `throw`, when all others are measured and stored.
+
+    Example:
+        >>> import jax
+        >>> from jaxdepth.crossings import Grid, count
+        >>> from jaxdepth.networks import MLP
+        >>> from jaxdepth.sweeps import grid
+        >>> def crossings(width, depth, seed):
+        ...     sizes = (1, *[width.max] * depth.max, 1)
+        ...     net = MLP.padded(sizes, width=width, depth=depth, key=jax.random.key(seed))
+        ...     return count(net, Grid(257), level=0.0).value
+        >>> plan = grid(width=[2, 8], depth=[1, 3], seed=range(10))
+        >>> run(plan, crossings, progress=False)["value"].mean("seed").shape
+        (2, 2)
+    """
+    if not isinstance(plan, Plan):
+        refuse("plan", "a plan, as `jd.sweeps.grid` makes it", plan)
+    check_measure(plan, measure)
+    share = check_share(worker)
+    means = resources(devices, memory, chunk)
+    if (means.spread or share != (0, 1)) and store is None:
+        refuse("store", "a folder that all processes share", None, "It is where results meet.")
+    if host and means.spread:
+        refuse("devices", "of this process, with `host=True`", means.devices)
+    needed("xarray")
+    description = _described(plan, measure, host, dict(units or {}), means)
+    kept = None if store is None else Store.open(store, description)
+    with _held(kept, share):
+        records = _run(plan, measure, kept, share, means, host, resume, progress)
+    if kept is not None:
+        together("every process has stored its tiles", means.spread)
+        records = [record for tile in _tiles(plan) if (record := kept.fetch(tile)) is not None]
+    dataset = assemble(description, records)
+    if kept is not None and not dataset.attrs["missing"]:
+        with _full_disk_told(kept):
+            kept.publish(dataset)
+    _tell(plan, dataset, progress, throw)
+    return dataset
+
+
+def _run(
+    plan: Plan,
+    measure: Any,
+    store: Store | None,
+    share: tuple[int, int],
+    means: Resources,
+    host: bool,
+    resume: bool,
+    progress: bool,
+) -> list[Record]:
+    """Measure what is not stored; return the records that were measured here."""
+    mine = _tiles(plan)[share[0] :: share[1]]
+    there = np.array([resume and store is not None and _sound(store, tile) for tile in mine], bool)
+    there = agreed(there, means.spread)
+    todo = [tile for tile, stored in zip(mine, there, strict=True) if not stored]
+    sizes = {tile: len(plan.buckets[tile[0]].of_tile(tile[1])) for tile in mine}
+    total = sum(sizes.values())
+    bar = Progress(total, total - sum(sizes[tile] for tile in todo), shown=progress)
+    measured: list[Record] = []
+    hope = _Hope()
+
+    def keep(tile: Tile, record: Record) -> None:
+        if store is not None:
+            store.keep(tile, record)
+
+    def one_by_one(tiles: Sequence[Tile], shapes: Any) -> Iterator[list[Record]]:
+        def done(success: bool) -> None:
+            bar.advance(1)
+            hope.count(success)
+
+        for tile in tiles:
+            members = plan.buckets[tile[0]].of_tile(tile[1])
+            record = measured_alone(plan, measure, members, done, shapes)
+            keep(tile, record)
+            yield [record]
+            hope.check(plan, record)
+
+    with _full_disk_told(store), _interruption_told(store):
+        if host:
+            for records in one_by_one(todo, None):
+                measured += records
+        elif todo:
+            needed_numbers = {tile[0] for tile in todo}
+            buckets: list[Bucket] = [b for b in plan.buckets if b.number in needed_numbers]
+            compiled = Compiled(plan, measure, buckets, means)
+            for records in compiled.run(list(compiled.calls(todo, buckets)), keep):
+                measured += records
+                bar.advance(sum(len(record[MEMBERS]) for record in records))
+                hope.count(any((~record[FAILED]).any() for record in records))
+            broken = [tile for tile in todo if tile[0] in compiled.broken]
+            for records in one_by_one(broken, compiled.shapes):
+                measured += records
+        bar.finish()
+    return measured
+
+
+class _Hope:
+    """Whether a measure can succeed at all: many failures and no success say no."""
+
+    def __init__(self) -> None:
+        self._succeeded, self._failed = False, 0
+
+    def count(self, success: bool) -> None:
+        self._succeeded |= success
+        self._failed += not success
+
+    def check(self, plan: Plan, record: Record) -> None:
+        if not self._succeeded and self._failed >= _HOPELESS:
+            index, message = int(record[MEMBERS][0]), str(record["message"][0])
+            raise RuntimeError(
+                f"the first {self._failed} configurations all failed, {plan.named(index)} with "
+                f"{message}. Mend the measure; nothing else was tried."
+            )
+
+
+def _tiles(plan: Plan) -> list[Tile]:
+    return [(bucket.number, tile) for bucket in plan.buckets for tile in range(bucket.num_tiles)]
+
+
+def _sound(store: Store, tile: Tile) -> bool:
+    return store.has(tile) and store.fetch(tile) is not None
+
+
+def _described(
+    plan: Plan, measure: Any, host: bool, units: dict[str, str], means: Resources
+) -> dict[str, Any]:
+    surroundings = environment()
+    surroundings["backend"] = means.devices[0].platform
+    identity = {
+        "plan": plan.described(),
+        "measure": {"name": named(measure), "source": fingerprint(measure), "host": host},
+        **surroundings,
+    }
+    axes = {
+        name: {"dimension": plan.places[name], "kind": axis.kind, "values": axis.labels()}
+        for name, axis in plan.axes.items()
+    }
+    attributes = {
+        "title": f"{named(measure)} over {', '.join(plan.axes)}",
+        "Conventions": "CF-1.11",
+        "source": f"jaxdepth {surroundings['versions']['jaxdepth']}, "
+        f"JAX {surroundings['versions']['jax']}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "backend": means.devices[0].platform,
+        "device": means.devices[0].device_kind,
+        "devices": len(means.devices),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "precision": surroundings["precision"]["float"],
+        "plan": plan.digest,
+    }
+    return {
+        "identity": identity,
+        "dimensions": dict(plan.dims),
+        "axes": axes,
+        "units": units,
+        "attributes": attributes,
+    }
+
+
+@contextlib.contextmanager
+def _held(store: Store | None, share: tuple[int, int]) -> Iterator[None]:
+    if store is None or jax.process_index() > 0:  # of one run in many processes, one holds it
+        yield
+        return
+    with store.held(share):
+        yield
+
+
+@contextlib.contextmanager
+def _full_disk_told(store: Store | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if store is None or isinstance(error, StoreError):
+            raise
+        cure = "Free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend it"
+        raise StoreError(
+            f"`store` {str(store.folder)!r} cannot be written any more: {error.strerror or error}. "
+            f"What was stored before is kept. {cure}, and the same call goes on from there."
+        ) from error
+
+
+@contextlib.contextmanager
+def _interruption_told(store: Store | None) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if store is not None:
+            told = f"Interrupted. What is stored in {str(store.folder)!r} is kept; the same call"
+            Progress(1, 0, shown=True).say(f"{told} resumes.")
+        raise
+
+
+def _tell(plan: Plan, dataset: xarray.Dataset, progress: bool, throw: bool) -> None:
+    """Tell of NaN and of what failed."""
+    bar = Progress(1, 0, shown=progress)
+    for name, variable in dataset.data_vars.items():
+        if count := variable.attrs.get("nan_count"):
+            bar.say(f"`{name}` is NaN for {count:,} configurations; they are kept.")
+    failed = np.flatnonzero(dataset["status"].values.ravel() == UNMEASURED)
+    if not len(failed):
+        return
+    messages = dataset["message"].values.ravel()
+    listed = [f"  {plan.named(int(i))}: {messages[i]}" for i in failed[:_TOLD]]
+    more = [f"  and {len(failed) - _TOLD:,} more"] if len(failed) > _TOLD else []
+    text = "\n".join(
+        [
+            f"{len(failed):,} of {plan.size:,} configurations failed; the others are measured.",
+            *listed,
+            *more,
+        ]
+    )
+    if throw:
+        raise FailedConfigurationsError(text, dataset)
+    bar.say(text)
