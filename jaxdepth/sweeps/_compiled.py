@@ -13,8 +13,9 @@ import numpy as np
 
 from jaxdepth._misc import check_integer, refuse
 from jaxdepth.sweeps._dataset import Record, record_of
-from jaxdepth.sweeps._diagnosis import blame
+from jaxdepth.sweeps._diagnosis import blame, said
 from jaxdepth.sweeps._flight import fly, is_out_of_memory
+from jaxdepth.sweeps._measure import ReturnError
 from jaxdepth.sweeps._memory import budget
 from jaxdepth.sweeps._plan import Bucket, Plan
 from jaxdepth.sweeps._program import Program, Traced, compile_all, settings, tiles_of, trace
@@ -99,6 +100,8 @@ class Compiled:
         for bucket in buckets:
             try:
                 traced.append(trace(plan, measure, bucket))
+            except ReturnError:
+                raise
             except Exception as error:
                 blame(plan, measure, bucket, error)
                 self.broken[bucket.number] = error
@@ -117,15 +120,15 @@ class Compiled:
 
     def run(
         self, calls: Sequence[Call], keep: Callable[[Tile, Record], None]
-    ) -> Iterator[list[Record]]:
+    ) -> Iterator[dict[Tile, Record]]:
         """Run calls; yield the records of each when they are kept."""
 
-        def execute(call: Call) -> list[Record]:
+        def execute(call: Call) -> dict[Tile, Record]:
             with self._here():
                 records = _measured(call, self._means)
             for tile, record in records.items():
-                keep((call.bucket.number, tile), record)
-            return list(records.values())
+                keep(tile, record)
+            return records
 
         def nbytes(call: Call) -> int:
             return self.needed(call)
@@ -138,16 +141,17 @@ class Compiled:
         """Return what a call takes, refused where memory has no room for it alone."""
         need, have = call.program.result().nbytes, self._means.memory
         if need > have:
-            fits = max(1, call.bucket.tile * have // need)
+            fits = call.bucket.tile * have // need
+            cure = f"Take smaller tiles: `plan.tiled({fits})`." if fits else "Give more `memory`."
             raise MemoryError(
                 f"one call of {len(self._means.devices)} tile(s) of {call.bucket.tile} "
                 f"configurations takes {need / 2**20:,.1f} MiB, and there are "
-                f"{have / 2**20:,.1f}. Take smaller tiles: `plan.tiled({fits})`."
+                f"{have / 2**20:,.1f}. {cure}"
             )
         return need
 
 
-def _measured(call: Call, means: Resources) -> dict[int, Record]:
+def _measured(call: Call, means: Resources) -> dict[Tile, Record]:
     """Run one call; where it fails, find the configurations that make it."""
     program = call.program.result()
     groups = [call.bucket.of_tile(tile) for tile in call.tiles]
@@ -157,11 +161,11 @@ def _measured(call: Call, means: Resources) -> dict[int, Record]:
         if is_out_of_memory(error) or means.spread:
             raise
         return {
-            tile: _without_culprits(program, members)
+            (call.bucket.number, tile): _without_culprits(program, members)
             for tile, members in zip(call.tiles, groups, strict=True)
         }
     return {
-        call.tiles[device]: record_of(groups[device], arrays, {})
+        (call.bucket.number, call.tiles[device]): record_of(groups[device], arrays, {})
         for device, arrays in sorted(found.items())
     }
 
@@ -179,7 +183,7 @@ def _without_culprits(program: Program, members: np.ndarray) -> Record:
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            messages[place] = f"{type(error).__name__}: {error}"
+            messages[place] = said(error)
     good = [place for place in range(len(members)) if place not in messages]
     if not good:
         return record_of(members, {}, messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +35,7 @@ def blame(plan: Plan, measure: Callable[..., Any], bucket: Bucket, error: Except
     example = plan.axes[guilty[0]].values[0]
     raise ValueError(
         f"`measure` needs the concrete value of {either}, which is traced so that many "
-        f"configurations share a program ({type(error).__name__}: {_first_line(error)}). Make it "
+        f"configurations share a program ({said(error)}). Make it "
         f"static, a compilation for each value: `{guilty[0]}=jd.sweeps.static([{example!r}, …])`; "
         "or run in Python, one configuration at a time: `host=True`."
     ) from error
@@ -58,5 +59,11 @@ def _passes(
     return True
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def said(error: BaseException) -> str:
+    """Return an error in a line: its type and what it says, without tracebacks within."""
+    text = str(error).strip()
+    # What `eqx.error_if` raises within a program comes back at the end of a traceback in words.
+    inner = re.search(r"EquinoxRuntimeError: (.*)", text)
+    if inner:
+        return f"EquinoxRuntimeError: {inner[1]}"
+    return f"{type(error).__name__}: {text.partition(chr(10))[0]}"

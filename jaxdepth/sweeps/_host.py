@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxdepth.sweeps._dataset import Record, record_of
+from jaxdepth.sweeps._diagnosis import said
 from jaxdepth.sweeps._measure import alone, as_numpy, outputs
 from jaxdepth.sweeps._plan import Plan
 
@@ -38,7 +39,7 @@ def measured_alone(
             first = first or _like(row, shapes)
             _check_alike(row, first)
         except Exception as error:
-            messages[place] = f"{type(error).__name__}: {error}"
+            messages[place] = said(error)
             row = {}
         rows.append(row)
         done(bool(row))

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_PACKAGES = ("jax", "jaxlib", "jaxdepth", "optax", "equinox", "numpy", "builtins")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 
 
@@ -95,8 +96,12 @@ def _told(thing: Any, seen: list[Any]) -> Iterator[str]:
     elif isinstance(thing, types.MethodType):
         yield f"method {thing.__func__.__qualname__}"
         yield from _told((thing.__func__, thing.__self__), seen)
-    elif isinstance(thing, (type, types.ModuleType)):
-        yield f"named {getattr(thing, '__module__', '')} {thing.__name__}"
+    elif isinstance(thing, types.ModuleType):
+        yield f"module {thing.__name__}"
+    elif isinstance(thing, type):
+        yield f"class {thing.__module__} {thing.__qualname__}"
+        if not _installed(thing):
+            yield _source(thing)
     elif callable(thing) and hasattr(thing, "__wrapped__"):
         yield from _told(inspect.unwrap(thing), seen)
     elif isinstance(thing, types.FunctionType):
@@ -114,13 +119,10 @@ def _told(thing: Any, seen: list[Any]) -> Iterator[str]:
 
 def _function(function: types.FunctionType, seen: list[Any]) -> Iterator[str]:
     yield f"function {function.__module__} {function.__qualname__}"
-    if function.__module__.split(".")[0] in ("jax", "jaxdepth", "optax", "equinox", "numpy"):
+    if _installed(function):
         yield from _told(_captured(function), seen)  # optimisers are closures over their numbers
         return
-    try:
-        yield inspect.getsource(function)
-    except (OSError, TypeError):
-        yield from _code(function.__code__)
+    yield _source(function) or "\n".join(_code(function.__code__))
     yield from _told((function.__defaults__, function.__kwdefaults__), seen)
     yield from _told(_captured(function), seen)
     for name in sorted(_names(function.__code__)):
@@ -129,6 +131,17 @@ def _function(function: types.FunctionType, seen: list[Any]) -> Iterator[str]:
         if ours or (isinstance(value, (*_PLAIN, tuple)) and name in function.__globals__):
             yield name
             yield from _told(value, seen)
+
+
+def _installed(thing: Any) -> bool:
+    return str(thing.__module__).split(".")[0] in _PACKAGES
+
+
+def _source(thing: Any) -> str:
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):  # typed into an interpreter
+        return ""
 
 
 def _captured(function: types.FunctionType) -> dict[str, Any]:

@@ -10,11 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdepth._misc import is_traced, refuse
+from jaxdepth._misc import refuse
 from jaxdepth.networks._size import Size
 from jaxdepth.sweeps._plan import RESERVED, Bucket, Plan
 
 VALUE = "value"  # the name of what is returned without one
+
+
+class ReturnError(ValueError):
+    """A measure returns what no dataset can hold."""
+
+
+_NUMBERS = (bool, int, float, complex)
 _INT32 = np.iinfo(np.int32)
 
 
@@ -79,7 +86,18 @@ def alone(plan: Plan, index: int) -> dict[str, Any]:
 
 
 def outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[str, Any]:
-    """Return what a measure returned as arrays by name, or refuse it."""
+    """Return what a measure returned as arrays by name.
+
+    Raises:
+        ReturnError: something else than numbers, or under names that are taken.
+    """
+    try:
+        return _outputs(plan, result, as_array)
+    except ValueError as error:
+        raise ReturnError(str(error)) from error
+
+
+def _outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[str, Any]:
     named = result if isinstance(result, Mapping) else {VALUE: result}
     if not named:
         refuse("measure", "a function that returns something", "{}")
@@ -88,8 +106,8 @@ def outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[str
         if not (isinstance(name, str) and name) or name in (*RESERVED, *plan.axes):
             refuse("measure", "one whose outputs have names of their own", name, "Rename it.")
         found[name] = as_array(value)
-        kind = np.dtype(found[name].dtype).kind if not _extended(found[name]) else "key"
-        if kind not in "biufSU" and not jnp.issubdtype(found[name].dtype, jnp.floating):
+        kind = _kind(found[name].dtype)
+        if kind not in "biufSU":
             cure = {
                 "c": "Return real and imaginary parts.",
                 "key": "Return `jax.random.key_data` of it.",
@@ -99,22 +117,22 @@ def outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[str
     return found
 
 
-def _extended(array: Any) -> bool:
-    return jnp.issubdtype(array.dtype, jax.dtypes.extended)
+def _kind(dtype: Any) -> str:
+    if jnp.issubdtype(dtype, jax.dtypes.extended):
+        return "key"
+    return "f" if jnp.issubdtype(dtype, jnp.floating) else np.dtype(dtype).kind
 
 
 def as_jax(value: Any) -> Any:
     """Return an output of a traced measure as an array."""
-    if not (
-        is_traced(value) or isinstance(value, (bool, int, float, np.ndarray, np.generic, jax.Array))
-    ):
+    if not isinstance(value, (*_NUMBERS, np.ndarray, np.generic, jax.Array)):
         _refuse_structure(value)
     return jnp.asarray(value)
 
 
 def as_numpy(value: Any) -> np.ndarray:
     """Return an output of a measure on the host as an array."""
-    if not isinstance(value, (bool, int, float, str, list, np.ndarray, np.generic, jax.Array)):
+    if not isinstance(value, (*_NUMBERS, str, np.ndarray, np.generic, jax.Array)):
         _refuse_structure(value)
     return np.asarray(value)
 

@@ -49,7 +49,7 @@ class Bucket:
         return self.members[tile * self.tile : (tile + 1) * self.tile]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """Configurations, and how they are run; made by `grid`.
 
@@ -209,6 +209,8 @@ class Plan:
             + (f" ({padded})" if padded else "")
             + f"; {tiles:,} tiles"
         )
+
+    __repr__ = __str__
 
     def _bounds(self, name: str, axis: Axis, sizes: np.ndarray) -> tuple[int, ...]:
         if axis.bounds is not None:

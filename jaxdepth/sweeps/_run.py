@@ -20,7 +20,7 @@ from jaxdepth.sweeps._extra import needed
 from jaxdepth.sweeps._host import measured_alone
 from jaxdepth.sweeps._identity import environment, fingerprint, named
 from jaxdepth.sweeps._measure import check_measure
-from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._processes import agreed, together
 from jaxdepth.sweeps._progress import Progress
 from jaxdepth.sweeps._store import Store, StoreError, Tile, check_share
@@ -130,8 +130,9 @@ def run(
         records = _run(plan, measure, kept, share, means, host, resume, progress)
     if kept is not None:
         together("every process has stored its tiles", means.spread)
-        records = [record for tile in _tiles(plan) if (record := kept.fetch(tile)) is not None]
-    dataset = assemble(description, records)
+        others = {tile: kept.fetch(tile) for tile in _tiles(plan) if tile not in records}
+        records.update({tile: record for tile, record in others.items() if record is not None})
+    dataset = assemble(description, records.values())
     if kept is not None and not dataset.attrs["missing"]:
         with _full_disk_told(kept):
             kept.publish(dataset)
@@ -148,78 +149,72 @@ def _run(
     host: bool,
     resume: bool,
     progress: bool,
-) -> list[Record]:
-    """Measure what is not stored; return the records that were measured here."""
+) -> dict[Tile, Record]:
+    """Return the records of this share by tile: fetched where stored, else measured."""
     mine = _tiles(plan)[share[0] :: share[1]]
-    there = np.array([resume and store is not None and _sound(store, tile) for tile in mine], bool)
-    there = agreed(there, means.spread)
-    todo = [tile for tile, stored in zip(mine, there, strict=True) if not stored]
+    records = {tile: store.fetch(tile) if store and resume else None for tile in mine}
+    stored = np.array([record is not None for record in records.values()])
+    stored = agreed(stored, means.spread)
+    todo = [tile for tile, there in zip(mine, stored, strict=True) if not there]
     sizes = {tile: len(plan.buckets[tile[0]].of_tile(tile[1])) for tile in mine}
     total = sum(sizes.values())
     bar = Progress(total, total - sum(sizes[tile] for tile in todo), shown=progress)
-    measured: list[Record] = []
-    hope = _Hope()
+    hope = _Hope(plan)
 
     def keep(tile: Tile, record: Record) -> None:
         if store is not None:
             store.keep(tile, record)
 
-    def one_by_one(tiles: Sequence[Tile], shapes: Any) -> Iterator[list[Record]]:
+    def one_by_one(tiles: Sequence[Tile], shapes: Any) -> None:
         def done(success: bool) -> None:
             bar.advance(1)
             hope.count(success)
 
         for tile in tiles:
             members = plan.buckets[tile[0]].of_tile(tile[1])
-            record = measured_alone(plan, measure, members, done, shapes)
+            records[tile] = record = measured_alone(plan, measure, members, done, shapes)
             keep(tile, record)
-            yield [record]
-            hope.check(plan, record)
+            hope.check(record)
 
     with _full_disk_told(store), _interruption_told(store):
         if host:
-            for records in one_by_one(todo, None):
-                measured += records
+            one_by_one(todo, None)
         elif todo:
-            needed_numbers = {tile[0] for tile in todo}
-            buckets: list[Bucket] = [b for b in plan.buckets if b.number in needed_numbers]
+            wanted = {number for number, _ in todo}
+            buckets = [bucket for bucket in plan.buckets if bucket.number in wanted]
             compiled = Compiled(plan, measure, buckets, means)
-            for records in compiled.run(list(compiled.calls(todo, buckets)), keep):
-                measured += records
-                bar.advance(sum(len(record[MEMBERS]) for record in records))
-                hope.count(any((~record[FAILED]).any() for record in records))
-            broken = [tile for tile in todo if tile[0] in compiled.broken]
-            for records in one_by_one(broken, compiled.shapes):
-                measured += records
+            for measured in compiled.run(list(compiled.calls(todo, buckets)), keep):
+                records.update(measured)
+                for record in measured.values():
+                    bar.advance(len(record[MEMBERS]))
+                    hope.count(not record[FAILED].all())
+            one_by_one([tile for tile in todo if tile[0] in compiled.broken], compiled.shapes)
         bar.finish()
-    return measured
+    return {tile: record for tile, record in records.items() if record is not None}
 
 
 class _Hope:
     """Whether a measure can succeed at all: many failures and no success say no."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._succeeded, self._failed = False, 0
 
     def count(self, success: bool) -> None:
         self._succeeded |= success
         self._failed += not success
 
-    def check(self, plan: Plan, record: Record) -> None:
+    def check(self, record: Record) -> None:
         if not self._succeeded and self._failed >= _HOPELESS:
             index, message = int(record[MEMBERS][0]), str(record["message"][0])
             raise RuntimeError(
-                f"the first {self._failed} configurations all failed, {plan.named(index)} with "
-                f"{message}. Mend the measure; nothing else was tried."
+                f"the first {self._failed} configurations all failed, {self._plan.named(index)} "
+                f"with {message}. Mend the measure; nothing else was tried."
             )
 
 
 def _tiles(plan: Plan) -> list[Tile]:
     return [(bucket.number, tile) for bucket in plan.buckets for tile in range(bucket.num_tiles)]
-
-
-def _sound(store: Store, tile: Tile) -> bool:
-    return store.has(tile) and store.fetch(tile) is not None
 
 
 def _described(
@@ -305,13 +300,8 @@ def _tell(plan: Plan, dataset: xarray.Dataset, progress: bool, throw: bool) -> N
     messages = dataset["message"].values.ravel()
     listed = [f"  {plan.named(int(i))}: {messages[i]}" for i in failed[:_TOLD]]
     more = [f"  and {len(failed) - _TOLD:,} more"] if len(failed) > _TOLD else []
-    text = "\n".join(
-        [
-            f"{len(failed):,} of {plan.size:,} configurations failed; the others are measured.",
-            *listed,
-            *more,
-        ]
-    )
+    head = f"{len(failed):,} of {plan.size:,} configurations failed; the others are measured."
+    text = "\n".join([head, *listed, *more])
     if throw:
         raise FailedConfigurationsError(text, dataset)
     bar.say(text)

@@ -31,6 +31,7 @@ from jaxdepth.sweeps._identity import sha
 if TYPE_CHECKING:
     import xarray
 
+_TOLD = 8  # differences that a refusal names
 Tile = tuple[int, int]  # a bucket's number, and a tile's place in it
 
 
@@ -61,9 +62,11 @@ class Store:
             found = _manifest(manifest)
             differences = list(_differences(found["identity"], description["identity"], ""))
             if differences:
+                more = len(differences) - _TOLD
+                told = [*differences[:_TOLD], *([f"and {more} more"] if more > 0 else [])]
                 raise StoreError(
                     f"`store` {str(folder)!r} holds the results of something else: "
-                    + "; ".join(differences)
+                    + "; ".join(told)
                     + ". Choose another folder, or run what it was made by."
                 )
         return cls(folder, description)
@@ -192,6 +195,8 @@ def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
         for key in dict.fromkeys([*there, *here]):
             name = f"{path}.{key}" if path else str(key)
             yield from _differences(there.get(key), here.get(key), name)
+    elif isinstance(there, dict) or isinstance(here, dict):
+        yield f"{path} is {'there and not here' if there else 'here and not there'}"
     elif there != here:
         yield f"{path} is {there!r} there and {here!r} here"
 
