@@ -14,6 +14,7 @@ from jaxdepth.networks._overparameterize import (
     collapse as collapse,
     overparameterize as overparameterize,
 )
+from jaxdepth.networks._padding import keep_padding as keep_padding
 from jaxdepth.networks._polynomial import polynomial as polynomial
 from jaxdepth.networks._radial import RadialNetwork as RadialNetwork
 from jaxdepth.networks._sawtooth import Sawtooth as Sawtooth

@@ -165,6 +165,27 @@ class MLP(eqx.Module):
         h, _ = jax.lax.scan(layer, first, (self.weights, self.biases[1:], live[1:], index))
         return self.weight_out @ h + self.bias_out
 
+    def live(self) -> MLP:
+        """Tell parameters from padding: True where a parameter is, False where padding is.
+
+        Returns:
+            This network with masks in place of its parameters, and None in place of the rest: the
+            tree of its gradients, and of the updates of an optimiser (`keep_padding`).
+
+        Raises:
+            ValueError: a stack of networks.
+
+        Example:
+            >>> import jax
+            >>> net = MLP.padded((1, 3, 3, 1), width=2, depth=1, key=jax.random.key(0))
+            >>> net.live().biases.tolist()
+            [[True, True, False], [False, False, False]]
+        """
+        if np.ndim(self.depth):
+            refuse_stack("net")
+        masks = _live_parameters(self.widths, self.depth, self.sizes)
+        return eqx.tree_at(_leaves, self, (*masks, None, None))
+
     def on_points(self) -> Callable[[Float[Array, " points"]], Float[Array, " points"]]:
         """Return this network R → R as a map of many points at once, without reverse mode.
 
@@ -189,12 +210,11 @@ class MLP(eqx.Module):
         if (self.sizes[0], self.sizes[-1]) != (1, 1):
             refuse("sizes", "(1, h1, …, 1) to run on points of the line", self.sizes)
         sigma = activation_named(self.activation)
-        live = _live_units(self.widths, self.depth, self.sizes)
-        connected = live[1:, :, None] & live[:-1, None, :]
-        first = jnp.where(live[0][:, None], self.weight_in, 0)
+        reading, connected, read, live, _ = _live_parameters(self.widths, self.depth, self.sizes)
+        first = jnp.where(reading, self.weight_in, 0)
         between = jnp.where(connected, self.weights, 0)
         # A product keeps the NaN of sizes out of range.
-        last = self.weight_out * live[None, self.depth - 1].astype(self.weight_out.dtype)
+        last = self.weight_out * read.astype(self.weight_out.dtype)
         biases = jnp.where(live, self.biases, 1)[..., None]
 
         def layer(index: Array, h: Array) -> Array:
@@ -263,6 +283,22 @@ def _live_units(
     return layers & units
 
 
+def _live_parameters(
+    widths: Int[Array, " depth"], depth: Int[Array, ""], sizes: tuple[int, ...]
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Mask (weight_in, weights, weight_out, biases, bias_out): True where no padding is."""
+    live = _live_units(widths, depth, sizes)
+    connected = live[1:, :, None] & live[:-1, None, :]
+    reading = jnp.repeat(live[0][:, None], sizes[0], axis=1)
+    read = jnp.repeat(live[depth - 1][None, :], sizes[-1], axis=0)
+    return reading, connected, read, live, jnp.ones(sizes[-1], bool)
+
+
+def _leaves(net: MLP) -> tuple[Any, ...]:
+    parameters = (net.weight_in, net.weights, net.weight_out, net.biases, net.bias_out)
+    return (*parameters, net.widths, net.depth)
+
+
 @partial(jax.jit, static_argnames="sizes")
 def _draw(
     key: PRNGKeyArray,
@@ -293,12 +329,11 @@ def _draw(
     )
     first, between, last = (rows.reshape(shape) for rows, shape in zip(flat, blocks, strict=True))
 
-    live = _live_units(widths, depth, sizes)
+    reading, connected, read, live, _ = _live_parameters(widths, depth, sizes)
     scale = jnp.sqrt(weight_gain / widths.astype(dtype))  # of the weights that read a layer
     fan_in = jnp.sqrt(weight_gain / sizes[0])
-    weight_in = jnp.where(live[0][:, None], fan_in * first[0, :, 1:], 0)
-    connected = live[1:, :, None] & live[:-1, None, :]
+    weight_in = jnp.where(reading, fan_in * first[0, :, 1:], 0)
     weights = jnp.where(connected, scale[:-1, None, None] * between[:, :, 1:], 0)
-    weight_out = jnp.where(live[depth - 1][None, :], scale[depth - 1] * last[0, :, 1:], 0)
+    weight_out = jnp.where(read, scale[depth - 1] * last[0, :, 1:], 0)
     biases = bias_std * jnp.concatenate([first[:, :, 0], between[:, :, 0]])
     return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[0, :, 0]

@@ -75,8 +75,8 @@ class Sawtooth(eqx.Module):
             depth, max_depth = depth.value, depth.max if max_depth is None else max_depth
         self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
         most = self.max_depth or int(np.iinfo(np.int32).max)
-        depth = check_size("depth", depth, most)
-        self.depth = or_zero(depth, most) if is_traced(depth) else np.asarray(depth, np.int32)
+        folds = check_size("depth", depth, most)
+        self.depth = or_zero(folds, most) if is_traced(folds) else np.asarray(folds, np.int32)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
         """Evaluate at one real number; the dtype follows `x`."""
