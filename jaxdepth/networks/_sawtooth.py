@@ -71,11 +71,12 @@ class Sawtooth(eqx.Module):
         max_depth: int | None = None,
     ) -> None:
         self.teeth = check_integer("teeth", teeth, 1)
-        if isinstance(depth, Size):
-            depth, max_depth = depth.value, depth.max if max_depth is None else max_depth
+        if isinstance(depth, Size) and max_depth is None:
+            max_depth = depth.max
         self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
         most = self.max_depth or int(np.iinfo(np.int32).max)
-        folds = check_size("depth", depth, most)
+        given = depth.value if isinstance(depth, Size) else depth
+        folds = check_size("depth", given, most)
         self.depth = or_zero(folds, most) if is_traced(folds) else np.asarray(folds, np.int32)
 
     def __call__(self, x: RealLike) -> Float[Array, ""]:
