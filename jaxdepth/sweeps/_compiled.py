@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -105,6 +106,12 @@ class Compiled:
             except Exception as error:
                 blame(plan, measure, bucket, error)
                 self.broken[bucket.number] = error
+                warnings.warn(
+                    f"`measure` cannot be compiled for {plan.named(int(bucket.members[0]))} and "
+                    f"{len(bucket.members) - 1:,} more ({said(error)}); they run one at a time, in "
+                    "Python.",
+                    stacklevel=5,
+                )
         _check_alike(plan, traced)
         self.shapes = traced[0].shapes if traced else None
         self.programs = compile_all(plan, measure, traced, means.devices)

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxdepth.sweeps._measure import alone, arguments, as_jax, outputs, varying
+from jaxdepth.sweeps._measure import arguments, as_jax, outputs, varying
 from jaxdepth.sweeps._plan import Bucket, Plan
 from jaxdepth.sweeps._program import tile_inputs
 
@@ -23,9 +23,8 @@ def blame(plan: Plan, measure: Callable[..., Any], bucket: Bucket, error: Except
         ValueError: naming the axes and the cure.
     """
     names = varying(plan)
-    index = int(bucket.members[0])
-    guilty = [name for name in names if _passes(plan, measure, bucket, index, {name})]
-    if not guilty and len(names) > 1 and _passes(plan, measure, bucket, index, set(names)):
+    guilty = [name for name in names if _passes(plan, measure, bucket, {name})]
+    if not guilty and len(names) > 1 and _passes(plan, measure, bucket, set(names)):
         guilty = names
     if not guilty:
         return
@@ -41,19 +40,17 @@ def blame(plan: Plan, measure: Callable[..., Any], bucket: Bucket, error: Except
     ) from error
 
 
-def _passes(
-    plan: Plan, measure: Callable[..., Any], bucket: Bucket, index: int, concrete: set[str]
-) -> bool:
-    known = alone(plan, index)
-    values = tile_inputs(plan, bucket.members[:1], 1)
+def _passes(plan: Plan, measure: Callable[..., Any], bucket: Bucket, concrete: set[str]) -> bool:
+    # NumPy's scalars are concrete and have the dtype that the tracers have.
+    values = {name: row[0] for name, row in tile_inputs(plan, bucket.members[:1], 1).items()}
+    sizes = {name for name in concrete if plan.axes[name].kind == "padded"}
+    known = {name: int(values[name]) if name in sizes else values[name] for name in concrete}
 
     def one(traced: dict[str, Any]) -> dict[str, Any]:
-        given = arguments(plan, bucket, traced)
-        given.update({name: known[name] for name in concrete})
-        return outputs(plan, measure(**given), as_jax)
+        return outputs(plan, measure(**arguments(plan, bucket, traced | known)), as_jax)
 
     try:
-        jax.eval_shape(one, {name: jax.ShapeDtypeStruct((), a.dtype) for name, a in values.items()})
+        jax.eval_shape(one, {name: jax.ShapeDtypeStruct((), v.dtype) for name, v in values.items()})
     except Exception:  # whatever it is: this axis is not the reason
         return False
     return True

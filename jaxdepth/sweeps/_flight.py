@@ -33,7 +33,7 @@ def fly(
     """
     waiting = iter(calls)
     again: list[Call] = []
-    flying: dict[Future[Any], Call] = {}
+    flying: dict[Future[Any], tuple[Call, int]] = {}  # with how many there might be at its start
     taken = 0
     pool = ThreadPoolExecutor(most)
     try:
@@ -46,24 +46,24 @@ def fly(
                     again.append(call)
                     break
                 taken += nbytes(call)
-                flying[pool.submit(execute, call)] = call
+                flying[pool.submit(execute, call)] = call, most
             if not flying:
                 return
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
-                call = flying.pop(future)
+                call, then = flying.pop(future)
                 taken -= nbytes(call)
                 error = future.exception()
                 if error is None:
                     yield call, future.result()
                 elif not is_out_of_memory(error):
                     raise error
-                elif most == 1:
+                elif then == 1:
                     raise MemoryError(
                         "a device has no memory for one tile alone. Take a smaller one: "
                         "`plan.tiled(…)`."
                     ) from error
                 else:
-                    most = max(1, most // 2)
+                    most = min(most, max(1, then // 2))  # once for all that started together
                     again.append(call)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

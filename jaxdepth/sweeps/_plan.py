@@ -17,6 +17,7 @@ from jaxdepth.sweeps._buckets import cheapest_bounds
 from jaxdepth.sweeps._identity import fingerprint, sha
 
 LIST = "configuration"  # the dimension of an explicit list
+LOOPED = ("depth",)  # padded axes that bound a loop, and need no buckets
 _LARGEST_TILE = 256
 _TILES = 16  # of a bucket at least, where it has so many configurations
 
@@ -83,7 +84,7 @@ class Plan:
     def buckets(self) -> tuple[Bucket, ...]:
         """Return the configurations, sorted into what shares a program."""
         codes: list[np.ndarray] = []
-        order: list[np.ndarray] = []
+        order: dict[tuple[bool, bool, str], np.ndarray] = {}
         statics: dict[str, np.ndarray] = {}
         maxima: dict[str, np.ndarray] = {}
         for name, axis in self.axes.items():
@@ -101,14 +102,15 @@ class Plan:
                 codes.append(np.searchsorted(bounds, sizes))
                 maxima[name] = bounds[codes[-1]]
                 # Loops over what is not split run to the greatest of a tile: sort by that first.
-                order.insert(0 if len(bounds) == 1 else len(order), sizes)
+                order[len(bounds) > 1, name not in LOOPED, name] = sizes
         flat = np.arange(self.size)
         if codes:
             _, group = np.unique(np.stack(codes), axis=1, return_inverse=True)
             group = group.reshape(-1)
         else:
             group = np.zeros(self.size, np.int64)
-        ranked = np.lexsort((flat, *reversed(order), group))
+        keys = [order[rank] for rank in sorted(order, reverse=True)]
+        ranked = np.lexsort((flat, *keys, group))
         splits = np.flatnonzero(np.diff(group[ranked])) + 1
         return tuple(
             Bucket(
@@ -215,7 +217,7 @@ class Plan:
     def _bounds(self, name: str, axis: Axis, sizes: np.ndarray) -> tuple[int, ...]:
         if axis.bounds is not None:
             return axis.bounds
-        return (int(sizes.max()),) if name == "depth" else cheapest_bounds(sizes, 2)
+        return (int(sizes.max()),) if name in LOOPED else cheapest_bounds(sizes, 2)
 
     def _places(self, name: str) -> np.ndarray:
         """Return the place of every configuration on an axis."""
