@@ -22,6 +22,8 @@ def blame(plan: Plan, measure: Callable[..., Any], bucket: Bucket, error: Except
     Raises:
         ValueError: naming the axes and the cure.
     """
+    if "TypePromotionError" in type(error).__name__:
+        return  # plain numbers promote where arrays do not: their passing says nothing
     names = varying(plan)
     guilty = [name for name in names if _passes(plan, measure, bucket, {name})]
     if not guilty and len(names) > 1 and _passes(plan, measure, bucket, set(names)):
