@@ -168,7 +168,25 @@ def test_an_overflow_can_be_printed():
 
 
 @pytest.mark.once
+def test_without_dyadic_numbers_random_networks_are_settled_and_touching_ones_left_open(x64):
+    def within_a_program(net):
+        method = Exact(capacity=4, dyadic=False)
+        return jax.jit(lambda end: count(net, method, interval=(0.0, end)))(1.0)
+
+    net = MLP((1, 4, 1), key=jax.random.key(3))
+    settled = within_a_program(net)
+    assert settled.trusted
+    assert int(settled.value) == count(net, Rational()).value
+    # The mirror map has a kink at the end 0, and its peak is at a kink.
+    touching = within_a_program(Sawtooth(1))
+    assert touching.result == CountResult.unresolved
+    assert int(touching.lower) <= 3 <= int(touching.upper)
+
+
+@pytest.mark.once
 def test_bad_networks_are_refused(untyped):
+    with pytest.raises(ValueError, match="`dyadic` must be True or False; got 1"):
+        Exact(dyadic=1)
     with pytest.raises(ValueError, match="`fn` must be a network that lists its layers"):
         count(jnp.sin, Exact())
     with pytest.raises(ValueError, match="`fn` must be a network of one input and one output"):
