@@ -1,0 +1,402 @@
+"""Depth buys oscillations where weights are chosen, and next to none where they are drawn.
+
+Affine pieces and crossings over depth × width. At random (He's weights, biases N(0, 1)) a network
+R → R has about one breakpoint a neuron, whatever its depth (Hanin & Rolnick 2019; the constant is
+derived at `bounds.breakpoint_law`). Its output is one neuron more, which takes the value 0 where a
+unit would bend: so by the same law it crosses 0 once on the whole line, Cr = 2 in the mean, however
+deep and wide. Of the same neurons Telgarsky's sawtooth makes Cr = (2·teeth)^depth + 1 (2016,
+Corollary 3.14), and no network more than 2(2m/l)^l, of m gates in l layers (Lemma 3.3).
+
+Every count is exact: enumerated under a proven rounding bound, in compiled sweeps where there are
+enough networks to pay for compiling; what float64 leaves open there is settled one by one. Of
+sawtooths crossings are counted symbolically, at any depth. That finite width costs at most a share
+depth/(4·width) is observed, here as in `pieces_at_init`, and not derived.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+import jaxdepth as jd
+from experiments._contract import Claim, Part, Results, direct, require
+from experiments._figures import BLUE, GREY, ORANGE, RED, SKY, bound, panels, styled
+from jaxdepth.crossings import Exact, Rational, Symbolic, count
+from jaxdepth.networks import MLP, Sawtooth
+from jaxdepth.piecewise import PiecesResult, pieces
+from jaxdepth.sweeps import Plan, Size, grid, padded, traced
+
+LINE = (-1e3, 1e3)  # but for a share of 2c/(1000π) of the kinks, c < 3, the whole line
+STEP_OF_WIDTH, STEP_OF_DEPTH = 16, 4
+ENUMERATED = 2**12  # pieces of a sawtooth that are listed
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes of the experiment.
+
+    Attributes:
+        widths: of the random networks, ascending.
+        depths: their numbers of hidden layers, ascending.
+        seeds: draws of each shape.
+        compiled: whether the sweep is compiled; a few hundred networks are counted sooner one by
+            one.
+        sampled: shapes of which one network is counted again, unpadded, by rational arithmetic.
+        teeth: of the sawtooths.
+        deepest: they are counted for depths 1 … deepest.
+    """
+
+    widths: tuple[int, ...] = (4, 8, 12, 16)
+    depths: tuple[int, ...] = (1, 2, 4, 8)
+    seeds: int = 20
+    compiled: bool = False
+    sampled: int = 2
+    teeth: tuple[int, ...] = (1, 2, 3, 4)
+    deepest: int = 40
+
+    def __post_init__(self) -> None:
+        """Refuse too little for the claims, and what is out of order."""
+        for name in ("widths", "depths", "teeth"):
+            given = getattr(self, name)
+            if len(given) < 2 or min(given) < 1 or sorted(set(given)) != list(given):
+                raise ValueError(
+                    f"`{name}` must be two at least, positive, ascending; got {given}."
+                )
+        if self.teeth[0] != 1:
+            raise ValueError(f"`teeth` must begin with 1; got {self.teeth}.")
+        least = {"seeds": 2, "sampled": 1, "deepest": 2}
+        for name, number in least.items():
+            if getattr(self, name) < number:
+                raise ValueError(f"`{name}` must be at least {number}; got {getattr(self, name)}.")
+
+
+QUICK = Config()
+FULL = Config(
+    widths=tuple(range(1, 65)),
+    depths=tuple(range(1, 13)),
+    seeds=20,
+    compiled=True,
+    sampled=8,
+    teeth=tuple(range(1, 9)),
+    deepest=1000,
+)
+
+
+def run(config: Config, part: Part = direct) -> Results:
+    """Count the random networks, some of them again, and the sawtooths."""
+    with jax.enable_x64(True):
+        swept = part("sweep", lambda: count_random(config))
+        return {
+            **swept,
+            **part("again", lambda: count_again(config, swept)),
+            **part("sawtooths", lambda: count_sawtooths(config)),
+        }
+
+
+def sweep(config: Config) -> tuple[Plan, Any]:
+    """Return the plan of the random networks, and what is measured of each."""
+    plan = grid(
+        width=padded(config.widths, bounds=bounds_of(config.widths, STEP_OF_WIDTH)),
+        depth=padded(config.depths, bounds=bounds_of(config.depths, STEP_OF_DEPTH)),
+        seed=range(config.seeds),
+    )
+    return plan, measure
+
+
+def bounds_of(sizes: tuple[int, ...], step: int) -> tuple[int, ...]:
+    """Return the multiples of `step` that sizes are padded to."""
+    return tuple(sorted({rounded_up(size, step) for size in sizes}))
+
+
+def rounded_up(size: int, step: int) -> int:
+    """Return the next multiple of `step`."""
+    return -(-size // step) * step
+
+
+def measure(width: Size, depth: Size, seed: Any) -> dict[str, Any]:
+    """Count the crossings of 0 and the affine pieces of one random network.
+
+    Sizes are rounded up, which changes no weight, so that few programs draw all networks.
+    """
+    most, layers = rounded_up(width.max, STEP_OF_WIDTH), rounded_up(depth.max, STEP_OF_DEPTH)
+    net = MLP.padded(
+        (1, *[most] * layers, 1),
+        width=width,
+        depth=depth,
+        dtype=jnp.float32,
+        key=jax.random.key(seed),
+    )
+    found = pieces(net, LINE, capacity=2 * most + 8)
+    method = Exact(capacity=2 * most + 8, dyadic=False)
+    answer = count(net, method, interval=LINE, level=0.0)
+    return {
+        "crossings": answer.value,
+        "pieces": found.num,
+        "settled": answer.trusted & (found.result == PiecesResult.exact),
+    }
+
+
+def count_random(config: Config) -> Results:
+    """Run the sweep; settle one by one what the compiled program leaves open."""
+    plan, measure = sweep(config)
+    swept = jd.sweeps.run(plan, measure, host=not config.compiled, progress=False)
+    counts = {name: swept[name].values.copy() for name in ("crossings", "pieces", "settled")}
+    still_open = ~counts["settled"]
+    if still_open.any():
+        one_by_one = jd.sweeps.run(plan.where(still_open), measure, host=True, progress=False)
+        for name, array in counts.items():
+            array[still_open] = one_by_one[name].values
+    return {
+        "widths": np.array(config.widths),
+        "depths": np.array(config.depths),
+        "left_open": np.array(int(still_open.sum())),
+        **counts,
+    }
+
+
+def count_again(config: Config, swept: Results) -> Results:
+    """Count the last draw of some shapes again: never padded, in rational arithmetic."""
+    shapes = list(np.ndindex(swept["crossings"].shape[:2]))
+    chosen = np.linspace(len(shapes) // 2, len(shapes) - 1, config.sampled).astype(int)
+    rows = []
+    for i, j in (shapes[place] for place in chosen):
+        width, depth, seed = config.widths[i], config.depths[j], config.seeds - 1
+        sizes = (1, *[width] * depth, 1)
+        net = MLP(sizes, dtype=jnp.float32, key=jax.random.key(seed))
+        again = count(net, Rational(), interval=LINE, level=0.0)
+        listed = pieces(net, LINE, "rational")
+        before = swept["crossings"][i, j, seed], swept["pieces"][i, j, seed]
+        rows.append((width, depth, again.value, listed.num, *before))
+    return {"again": np.array(rows)}
+
+
+def count_sawtooths(config: Config) -> Results:
+    """Count every sawtooth symbolically, and list the pieces of small ones."""
+    depths = range(1, config.deepest + 1)
+    plan = grid(teeth=traced(config.teeth), depth=traced(depths))
+    counted = jd.sweeps.run(plan, measure_sawtooth, host=True, progress=False)
+    return {
+        "teeth": np.array(config.teeth),
+        "sawtooth_log2": counted["log2_crossings"].values,
+        "sawtooth_proven": counted["proven"].values,
+        "sawtooth_pieces": counted["pieces"].values,
+    }
+
+
+def measure_sawtooth(teeth: int, depth: int) -> dict[str, Any]:
+    """Count one sawtooth, whose crossings need not fit 64 bits; of pieces, those that are dyadic.
+
+    Pieces of stored weights are (2·teeth)^depth where breakpoints j/(2·teeth) are stored exactly.
+    """
+    net = Sawtooth(depth, teeth=teeth)
+    answer = count(net, Symbolic())
+    dyadic = teeth & (teeth - 1) == 0
+    few = dyadic and (2 * teeth) ** depth <= ENUMERATED
+    return {
+        "log2_crossings": math.log2(answer.value),
+        "proven": answer.trusted and answer.value == jd.bounds.triangle_count(teeth, depth),
+        "pieces": pieces(net).num if few else 0,
+    }
+
+
+def slopes(results: Results) -> tuple[np.ndarray, np.ndarray]:
+    """Return breakpoints per neuron at each depth, by least squares through 0, and the errors.
+
+    The variance of a count grows with it, so that the mean of all breakpoints over all neurons is
+    the weighted fit; the error is that of the residuals.
+    """
+    neurons = results["widths"][:, None] * results["depths"][None, :]
+    bends = results["pieces"] - 1
+    seeds = bends.shape[2]
+    slope = bends.sum(axis=(0, 2)) / (seeds * neurons.sum(axis=0))
+    residual = bends - slope[None, :, None] * neurons[..., None]
+    error = np.sqrt((residual**2).sum(axis=(0, 2))) / (seeds * neurons.sum(axis=0))
+    return slope, error
+
+
+def losses(results: Results) -> np.ndarray:
+    """Return the share that finite width may cost, shape (widths, depths): `pieces_at_init`'s."""
+    return np.minimum(1, results["depths"][None, :] / (4 * results["widths"][:, None]))
+
+
+def claims(results: Results) -> list[Claim]:
+    """State what the theorems predict beside what came out."""
+    widths, depths = results["widths"].tolist(), results["depths"].tolist()
+    shapes = list(itertools.product(widths, depths))
+    number = results["crossings"].size
+    crossings = results["crossings"].max(axis=2).reshape(-1)
+    most = results["pieces"].max(axis=2).reshape(-1)
+    telgarsky = [upper(width * depth + 1, depth + 1) for width, depth in shapes]
+    serra = [jd.bounds.serra18_pieces_upper([width] * depth) for width, depth in shapes]
+    within = [
+        int(c) <= t and int(p) <= s
+        for c, p, t, s in zip(crossings, most, telgarsky, serra, strict=True)
+    ]
+    slope, error = slopes(results)
+    loss = losses(results)
+    lost = (loss * results["widths"][:, None]).sum(axis=0) / sum(widths)
+    ends = [0, len(depths) - 1]
+    mean = float(results["crossings"].mean())
+    mean_error = float(results["crossings"].std(ddof=1)) / math.sqrt(number)
+    again = results["again"]
+    proven, log2 = results["sawtooth_proven"], results["sawtooth_log2"]
+    listed = results["sawtooth_pieces"]
+    few = listed > 0
+    two = np.log2(2 * results["teeth"])[:, None] * np.arange(1, log2.shape[1] + 1)[None, :]
+    deepest, teeth = log2.shape[1], results["teeth"].tolist()
+    return [
+        Claim(
+            f"At random a network bends once a neuron at every depth, {depths[0]} to {depths[-1]}, "
+            "within a share depth/(4·width)",
+            "Hanin & Rolnick 2019, Theorem 1; `breakpoint_law`",
+            "breakpoints per neuron: "
+            + "; ".join(f"{1 - lost[i]:.3f} to 1 at depth {depths[i]}" for i in ends),
+            "; ".join(f"{slope[i]:.3f} ± {error[i]:.3f}" for i in ends),
+            "estimate",
+            bool(np.all((slope > 1 - lost - 4 * error) & (slope < 1.005 + 4 * error))),
+        ),
+        Claim(
+            f"and crosses 0 once on the line, in the mean of {number:,}",
+            "derived here: the output by the law of one more neuron",
+            f"Cr: {2 - loss.mean():.2f} to 2, by the same share",
+            f"{mean:.3f} ± {mean_error:.3f}",
+            "estimate",
+            2 - loss.mean() - 4 * mean_error < mean < 2 + 4 * mean_error,
+        ),
+        Claim(
+            f"None of the {number:,} has more crossings or pieces than networks of its size can",
+            "Telgarsky 2016, Lemma 3.3; Serra et al. 2018, Theorem 1",
+            f"{widths[-1]}x{depths[-1]}: Cr ≤ {float(telgarsky[-1]):.1e}, "
+            f"pieces ≤ {float(serra[-1]):.1e}",
+            f"{crossings[-1]}, {most[-1]}",
+            "exact",
+            all(within) and bool(results["settled"].all()),
+        ),
+        Claim(
+            f"Sawtooths of {teeth[0]} to {teeth[-1]} teeth have Cr = (2·teeth)^depth + 1 at every "
+            f"depth to {deepest:,}",
+            "Telgarsky 2016, Corollary 3.14",
+            f"{proven.size:,} of {proven.size:,}",
+            f"{int(proven.sum()):,}, the largest of {round(log2.max()):,} bits",
+            "exact",
+            bool(proven.all() and np.allclose(log2, np.logaddexp2(two, 0), rtol=1e-12)),
+        ),
+        Claim(
+            f"and (2·teeth)^depth affine pieces, {int(few.sum())} of them listed",
+            "Telgarsky 2016, Lemma 3.12",
+            f"{round(2 ** two[few].max()):,} at most",
+            f"{listed.max():,}",
+            "exact",
+            bool(few.any() and np.array_equal(listed[few], np.rint(2 ** two[few]))),
+        ),
+        Claim(
+            f"{len(again)} sampled networks count the same, unpadded, by rational arithmetic",
+            "two routes",
+            "; ".join(f"{w}x{d}: {c}, {p}" for w, d, c, p, *_ in again[-2:].tolist()),
+            "; ".join(f"{w}x{d}: {c}, {p}" for w, d, _, _, c, p in again[-2:].tolist()),
+            "exact",
+            bool(np.array_equal(again[:, 2:4], again[:, 4:])),
+        ),
+    ]
+
+
+def upper(nodes: int, layers: int) -> Any:
+    """Return Lemma 3.3's bound for a network of ReLUs."""
+    return jd.bounds.telgarsky16_crossing_upper(1, 1, 1, nodes, layers)
+
+
+def check(results: Results) -> None:
+    """Raise AssertionError where a claim fails."""
+    require(claims(results))
+
+
+@styled
+def plot(results: Results) -> Figure:
+    """Draw the two maps with what theorems say, and all counts against neurons."""
+    figure, (drawn, chosen, against) = panels(1, 3)
+    draw_random(figure, drawn, results)
+    draw_sawtooths(figure, chosen, results)
+    draw_counts(against, results)
+    return figure
+
+
+def draw_random(figure: Figure, axes: Any, results: Results) -> None:
+    """Draw the mean pieces over depth × width, and level lines of the law."""
+    widths, depths = results["widths"], results["depths"]
+    mean = results["pieces"].mean(axis=2)
+    law = 1.0 + widths[:, None] * depths[None, :]
+    mesh = axes.pcolormesh(mean, norm=LogNorm(), rasterized=True)
+    levels = [2.0**k for k in range(2, 11) if law.min() < 2**k < law.max()]
+    across, up = np.arange(len(depths)) + 0.5, np.arange(len(widths)) + 0.5
+    lines = axes.contour(across, up, law, levels, colors="white", linewidths=1.2)
+    axes.clabel(lines, fmt=lambda level: f"{level:.0f}", fontsize=8)
+    axes.grid(visible=False)
+    for named, place, sizes in (
+        (axes.set_xticks, across, depths),
+        (axes.set_yticks, up, widths),
+    ):
+        shown = slice(0 if len(sizes) < 10 else -(-len(sizes) // 8) - 1, None, -(-len(sizes) // 8))
+        named(place[shown], [str(size) for size in sizes[shown]])
+    axes.set(xlabel="hidden layers", ylabel="width", title="Random: affine pieces, mean")
+    bar = figure.colorbar(mesh, ax=axes)
+    bar.set_label("white: neurons + 1, the law")
+
+
+def draw_sawtooths(figure: Figure, axes: Any, results: Results) -> None:
+    """Draw the digits of Cr over depth × teeth, and level lines of Lemma 3.3's bound."""
+    teeth = results["teeth"]
+    digits = results["sawtooth_log2"] * math.log10(2)
+    depths = np.arange(1, digits.shape[1] + 1)
+    mesh = axes.pcolormesh(depths, teeth, digits, shading="nearest", rasterized=True)
+    most = np.array(
+        [
+            [log_upper(k * (2 * s + 1), 2 * k) / math.log(10) for k in depths.tolist()]
+            for s in teeth.tolist()
+        ]
+    )
+    lines = axes.contour(depths, teeth, most, 5, colors="white", linewidths=1.2)
+    axes.clabel(lines, fmt=lambda level: f"$10^{{{level:.0f}}}$", fontsize=8)
+    axes.grid(visible=False)
+    axes.set(xlabel="folds (two layers each)", ylabel="teeth", title="Sawtooths: crossings, exact")
+    axes.set_yticks(teeth)
+    bar = figure.colorbar(mesh, ax=axes)
+    bar.set_label("log10 Cr; white: Lemma 3.3's bound")
+
+
+def log_upper(nodes: int, layers: int) -> float:
+    """Return the logarithm of Lemma 3.3's bound for a network of ReLUs."""
+    return jd.bounds.log_telgarsky16_crossing_upper(1, 1, 1, nodes, layers)
+
+
+def draw_counts(axes: Any, results: Results) -> None:
+    """Draw pieces and crossings of both against neurons, below Lemma 3.3's bounds."""
+    widths, depths = results["widths"], results["depths"]
+    neurons = (widths[:, None] * depths[None, :]).reshape(-1)
+    for name, marker, shade in (("pieces", "o", BLUE), ("crossings", "s", SKY)):
+        means = results[name].mean(axis=2).reshape(-1)
+        axes.plot(neurons, means, marker, color=shade, markersize=3, label=f"random: {name}, means")
+    line = np.array([neurons.min(), neurons.max()])
+    bound(axes, line, line + 1, label="the laws: neurons + 1, and 2")
+    bound(axes, line, [2, 2], label="")
+    top = 1e3 * neurons.max()
+    for s, shade in ((1, RED), (int(results["teeth"].max()), ORANGE)):
+        row = results["sawtooth_log2"][results["teeth"].tolist().index(s)]
+        k = np.flatnonzero(row < math.log2(top)) + 1
+        label = f"sawtooths of {s} {'tooth' if s == 1 else 'teeth'}: crossings"
+        axes.plot(k * (2 * s + 1), 2 ** row[k - 1], "^-", color=shade, markersize=3, label=label)
+    middle = int(depths[len(depths) // 2])
+    for depth, style in ((int(depths[0]), "-."), (middle, ":")):
+        most = [math.exp(min(700.0, log_upper(w * depth + 1, depth + 1))) for w in widths.tolist()]
+        label = f"Lemma 3.3, depth {depth}"
+        axes.plot(widths * depth, most, style, color=GREY, linewidth=1.4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="neurons", title="Counts against neurons")
+    axes.set_ylim(0.9, 1e9 * top)
+    axes.legend(loc="upper left", fontsize=8)
