@@ -1,0 +1,380 @@
+"""Depth accelerates descent on l4 regression at its best learning rate, and slows it on l2.
+
+Arora, Cohen & Hazan, *On the Optimization of Deep Networks: Implicit Acceleration by
+Overparameterization* (2018), sections 7 and 8, as a map: the steps of descent by the end-to-end
+rule to a target loss, over depth (real numbers too) × learning rate × p × seed. The loss is that of
+two points, L(w) = Σ_i |w_i − y_i|^p/p with y = (5, 1); a seed is a direction of W(0), of norm .1.
+
+What can be told beforehand: plain descent decouples, r⁺ = r(1 − η|r|^{p−2}), and diverges if and
+only if η·max|r|^{p−2} > 2 at the start. At any depth a small rate follows the gradient flow of the
+rule, so that it takes T/η steps, T the flow's time to the target.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+import jaxdepth as jd
+from experiments import _figures
+from experiments._contract import Claim, Part, Results, direct, require
+from jaxdepth.sweeps import Plan, grid, traced
+
+SOURCE = "Arora, Cohen & Hazan 2018"
+TARGETS = (5.0, 1.0)
+START = 0.1
+ARRIVED = 1e-6  # of the loss, summed over the two points
+DIVERGED = 1e9  # times the first loss: none of these descents has come back
+_FEWEST = 50  # steps to the target from which on descent is held against its flow
+
+
+@dataclass(frozen=True)
+class Config:
+    """Sizes.
+
+    Attributes:
+        depths: N of the rule, ascending from 1 on, not all integers.
+        powers: p of the loss, ascending from 2 on; 2 and 4 among them.
+        decades: exponents of the lowest and the highest learning rate.
+        rates: learning rates between them, at equal ratios.
+        seeds: starts.
+        steps: after which a descent has not arrived.
+    """
+
+    depths: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0)
+    powers: tuple[float, ...] = (2.0, 3.0, 4.0)
+    decades: tuple[float, float] = (-4.0, 1.0)
+    rates: int = 31
+    seeds: int = 3
+    steps: int = 8_000
+
+    def __post_init__(self) -> None:
+        """Refuse what the claims do not speak of."""
+        for name, least, asked in (("depths", 1.0, {1.0, 2.0}), ("powers", 2.0, {2.0, 4.0})):
+            given = getattr(self, name)
+            rising = sorted(set(given)) == list(given)
+            if not (rising and min(given) >= least and asked <= set(given)):
+                raise ValueError(
+                    f"`{name}` must ascend from {least:g} on and hold {sorted(asked)}; got {given}."
+                )
+        for name, least in (("rates", 4), ("seeds", 1), ("steps", 100)):
+            if getattr(self, name) < least:
+                raise ValueError(f"`{name}` must be at least {least}; got {getattr(self, name)}.")
+        if not self.decades[0] < self.decades[1]:
+            raise ValueError(f"`decades` must ascend; got {self.decades}.")
+
+
+QUICK = Config()
+FULL = Config(
+    depths=tuple(np.linspace(1, 5, 17).tolist()),
+    powers=(2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0),
+    rates=91,
+    seeds=10,
+    steps=100_000,
+)
+
+
+def run(config: Config, part: Part = direct) -> Results:
+    """Sweep the map, and follow the flow of every depth, p and seed."""
+    with jax.enable_x64(True):
+        return {
+            **part("sweep", functools.partial(swept, config)),
+            **part("flow", functools.partial(flows, config)),
+        }
+
+
+def sweep(config: Config) -> tuple[Plan, Any]:
+    """Return the plan of the map, and what is measured of each descent."""
+    plan = grid(
+        p=config.powers,
+        depth=traced(config.depths),
+        rate=np.logspace(*config.decades, config.rates).tolist(),
+        seed=range(config.seeds),
+    )
+    return plan.tiled(min(plan.size, 1024)), functools.partial(measure, steps=config.steps)
+
+
+def measure(depth: Any, rate: Any, p: Any, seed: Any, *, steps: int) -> dict[str, Any]:
+    """Count the steps of one descent to the target: infinite if too many, NaN if it diverges."""
+    w0 = start(seed)
+    first = loss(w0, p)
+
+    def under_way(state: tuple) -> Any:
+        _, taken, value = state
+        return (taken < steps) & (value > ARRIVED) & (value < DIVERGED * first)
+
+    def step(state: tuple) -> tuple:
+        w, taken, _ = state
+        w = w - rate * jd.dynamics.end_to_end(w[None], gradient(w, p)[None], depth)[0]
+        return w, taken + 1, loss(w, p)
+
+    state = (w0, jnp.zeros((), jnp.int32), first)
+    _, taken, value = jax.lax.while_loop(under_way, step, state)
+    short = jnp.where(value < DIVERGED * first, jnp.inf, jnp.nan)
+    return {"steps": jnp.where(value <= ARRIVED, taken.astype(short.dtype), short)}
+
+
+def start(seed: Any) -> Any:
+    """Draw W(0), a direction of norm .1."""
+    direction = jax.random.normal(jax.random.key(seed), (2,), jnp.float64)
+    return START * direction / jnp.linalg.norm(direction)
+
+
+def loss(w: Any, p: Any) -> Any:
+    """Evaluate Σ|w_i − y_i|^p/p."""
+    return (jnp.abs(w - jnp.array(TARGETS)) ** p).sum() / p
+
+
+def gradient(w: Any, p: Any) -> Any:
+    """Evaluate its gradient, 0 at a target."""
+    residual = w - jnp.array(TARGETS)
+    return jnp.sign(residual) * jnp.abs(residual) ** (p - 1)
+
+
+def swept(config: Config) -> Results:
+    """Run the sweep."""
+    plan, measure = sweep(config)
+    found = jd.sweeps.run(plan, measure, progress=False)
+    return {
+        "powers": np.array(config.powers),
+        "depths": np.array(config.depths),
+        "rates": np.array(found["rate"].values),
+        "limit": np.asarray(config.steps),
+        "steps": found["steps"].transpose("p", "depth", "rate", "seed").values,
+        "starts": np.asarray(jax.vmap(start)(jnp.arange(config.seeds))),
+    }
+
+
+def flows(config: Config) -> Results:
+    """Time the gradient flow of every depth, p and seed to the target, in NumPy.
+
+    ẇ = −‖w‖^{2−2/N}(g + (N − 1)·Pr_w g), Claim 2 written out, by Runge and Kutta's fourth order with
+    steps of a hundredth of the fastest time scale there is, and the last one cut to the target by
+    the logarithm of the loss.
+    """
+    starts = np.asarray(jax.vmap(start)(jnp.arange(config.seeds)))
+    shape = (len(config.powers), len(config.depths), config.seeds)
+    p = np.broadcast_to(np.array(config.powers)[:, None, None], shape)[..., None]
+    N = np.broadcast_to(np.array(config.depths)[None, :, None], shape)[..., None]
+    w = np.broadcast_to(starts, (*shape, 2)).copy()
+    y = np.array(TARGETS)
+
+    def speed(w: np.ndarray) -> np.ndarray:
+        r = w - y
+        g = np.sign(r) * np.abs(r) ** (p - 1)
+        squared = (w**2).sum(-1, keepdims=True)
+        along = (w * g).sum(-1, keepdims=True) / squared * w
+        return -(squared ** (1 - 1 / N)) * (g + (N - 1) * along)
+
+    def height(w: np.ndarray) -> np.ndarray:
+        return (np.abs(w - y) ** p).sum(-1) / p[..., 0]
+
+    time, before = np.zeros(shape), height(w)
+    while (under_way := before > ARRIVED).any():
+        # Curvature of the loss times the preconditioner's largest eigenvalue, and the turning of w.
+        size = np.linalg.norm(w, axis=-1)
+        stiff = (p[..., 0] - 1) * np.abs(w - y).max(-1) ** (p[..., 0] - 2)
+        fastest = N[..., 0] * size ** (2 - 2 / N[..., 0]) * stiff
+        k1 = speed(w)
+        turning = np.linalg.norm(k1, axis=-1) / size
+        dt = np.where(under_way, 0.1 / np.maximum(fastest, turning), 0.0)[..., None]
+        k2 = speed(w + dt / 2 * k1)
+        k3 = speed(w + dt / 2 * k2)
+        w = w + dt / 6 * (k1 + 2 * k2 + 2 * k3 + speed(w + dt * k3))
+        after = height(w)
+        fall = np.log(before / np.where(under_way, after, before / 2))
+        share = np.minimum(1.0, np.log(before / ARRIVED) / fall)
+        time += np.where(under_way, share, 0.0) * dt[..., 0]
+        before = after
+    return {"flow_times": time}
+
+
+# ---- What came out ----
+
+
+def best(results: Results) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fewest steps over the rates, (p, depth, seed), and which rate takes them."""
+    steps = np.where(np.isnan(results["steps"]), np.inf, results["steps"])
+    return steps.min(axis=2), steps.argmin(axis=2)
+
+
+def column(results: Results, p: float) -> int:
+    """Return the row of one p."""
+    return results["powers"].tolist().index(p)
+
+
+def claims(results: Results) -> list[Claim]:
+    """State what the theory predicts beside what came out."""
+    fewest, which = best(results)
+    depths, rates = results["depths"], results["rates"]
+    deep = depths >= 2
+    four, two = fewest[column(results, 4.0)], fewest[column(results, 2.0)]
+    gain = four[:1] / four[deep]
+    loss_of_depth = two[1:] / two[:1]
+    reached = np.isfinite(fewest)
+    inside = (which > 0) & (which < len(rates) - 1)
+    runs = f"best of {len(rates)} rates, {fewest.shape[2]} starts, steps to 1e-6"
+    named = ", ".join(f"{N:g}" for N in depths[deep])
+    return [
+        Claim(
+            f"p = 4, depths {named} accelerate descent: {runs}",
+            f"{SOURCE}, section 7",
+            "under half of depth 1, from every start",
+            f"{four[0].min():,.0f} to {four[0].max():,.0f} steps at depth 1; at least "
+            f"{gain.min():.1f} times fewer, {np.median(gain):.1f} in the median",
+            "estimate",
+            bool(np.isfinite(four).all() and (gain > 2).all()),
+        ),
+        Claim(
+            f"p = 2, no depth accelerates it, nor one between 1 and 2: {runs}",
+            f"{SOURCE}, section 8",
+            "more than depth 1, from every start; medians ascend with depth",
+            f"{np.median(two[0]):.0f} at depth 1; medians "
+            + ", ".join(f"{each:.0f}" for each in np.median(two[1:], axis=1)),
+            "estimate",
+            bool((loss_of_depth > 1).all() and (np.diff(np.median(two, axis=1)) > 0).all()),
+        ),
+        _divergence(results),
+        _flow(results),
+        Claim(
+            "Best learning rates lie within the grid",
+            "a condition of the above",
+            f"{reached.sum()} of {reached.sum()} that reach the target",
+            f"{(inside & reached).sum()}",
+            "exact",
+            bool(inside[reached].all()),
+        ),
+    ]
+
+
+def _divergence(results: Results) -> Claim:
+    """Hold plain descent against r⁺ = r(1 − η|r|^{p−2}), which needs no descent."""
+    residual = np.abs(results["starts"] - np.array(TARGETS)).max(axis=1)
+    limit = 2 / residual ** (results["powers"][:, None] - 2)  # (p, seed)
+    expected = results["rates"][None, :, None] > limit[:, None, :]
+    plain = np.isnan(results["steps"][:, 0])
+    right = int((expected == plain).sum())
+    return Claim(
+        "Depth 1 diverges where the rate exceeds 2/max|r|^(p−2), and nowhere else",
+        "derived here: r⁺ = r(1 − η|r|^(p−2))",
+        f"{int(expected.sum())} of {expected.size:,} descents",
+        f"{int(plain.sum())}, {right:,} of {expected.size:,} as predicted",
+        "exact",
+        right == expected.size,
+    )
+
+
+def _flow(results: Results) -> Claim:
+    """Hold the descents of the smallest rates that arrive against the flow.
+
+    From starts on the targets' side: others pass by W = 0, a fixed point of every depth above 1,
+    where a small difference grows into one of the time that is spent there.
+    """
+    steps, times, rates = results["steps"], results["flow_times"], results["rates"]
+    ahead = results["starts"] @ np.array(TARGETS) > 0
+    ratios = []
+    for place in np.ndindex(times.shape):
+        p, depth, seed = place
+        arrived = np.flatnonzero(np.isfinite(steps[p, depth, :, seed]))
+        if ahead[seed] and arrived.size and steps[p, depth, arrived[0], seed] > _FEWEST:
+            lowest = arrived[0]
+            ratios.append(steps[p, depth, lowest, seed] * rates[lowest] / times[place])
+    cases = times[..., ahead].size
+    return Claim(
+        "At the lowest rate that arrives, descent by the rule takes the time of its flow, from "
+        "starts with ⟨W(0), y⟩ > 0",
+        f"{SOURCE}, Claim 2; T by Runge and Kutta",
+        "steps·η/T = 1 ± .02",
+        f"{min(ratios):.4f} to {max(ratios):.4f} in {len(ratios)} of {cases} cases",
+        "estimate",
+        bool(0.98 < min(ratios) and max(ratios) < 1.02 and len(ratios) > cases / 2),
+    )
+
+
+def check(results: Results) -> None:
+    """Raise AssertionError where a claim fails."""
+    require(claims(results))
+
+
+# ---- The picture ----
+
+
+@_figures.styled
+def plot(results: Results) -> Figure:
+    """Draw the maps of p = 2 and p = 4 with contours of the flow, and the best over the rates."""
+    figure, (left, middle, right) = _figures.panels(1, 3, size=(12.6, 3.9), width_ratios=(1, 1, 1))
+    norm = LogNorm(1, float(results["limit"]))
+    for axes, p in ((left, 2.0), (middle, 4.0)):
+        image = _draw_map(axes, results, p, norm)
+    bar = figure.colorbar(image, ax=middle, pad=0.02)
+    bar.set_label("steps")
+    bar.outline.set_visible(False)
+    _draw_best(right, results)
+    return figure
+
+
+def _draw_map(axes: Any, results: Results, p: float, norm: Any) -> Any:
+    """Draw the steps of one start; grey where descent diverges, white where it does not arrive."""
+    steps = results["steps"][column(results, p), :, :, 0]
+    rows, rates = np.arange(len(results["depths"])), results["rates"]
+    diverged = np.where(np.isnan(steps), 1.0, np.nan)
+    axes.pcolormesh(rates, rows, diverged, cmap="Greys", vmin=0, vmax=2.2, shading="nearest")
+    arrived = np.where(np.isfinite(steps), steps, np.nan)
+    image = axes.pcolormesh(
+        rates, rows, arrived, cmap=_figures.SEQUENCE, norm=norm, shading="nearest"
+    )
+    flow = results["flow_times"][column(results, p), :, 0]
+    for power in range(1, 6):
+        level = 10.0**power
+        if level <= results["limit"]:
+            axes.plot(flow / level, rows, "--", color="white", linewidth=1.2)
+            axes.annotate(
+                f"$10^{power}$", (flow[0] / level, 0), xytext=(0, -9), textcoords="offset points",
+                color="white", fontsize=8, ha="center",
+            )  # fmt: skip
+    fewest = np.where(np.isnan(steps), np.inf, steps)
+    reached = np.isfinite(fewest.min(axis=1))
+    axes.plot(
+        rates[fewest.argmin(axis=1)][reached], rows[reached], "o", color="white",
+        markeredgecolor=_figures.INK, markersize=5, label="best rate",
+    )  # fmt: skip
+    axes.set_xscale("log")
+    shown = rows if rows.size < 8 else rows[:: max(1, rows.size // 8)]
+    axes.set_yticks(shown, [f"{results['depths'][row]:g}" for row in shown])
+    axes.grid(visible=False)
+    axes.set(xlabel="learning rate η", ylabel="depth N", xlim=(rates[0], rates[-1]))
+    axes.set_title(f"p = {p:g}: steps; dashes, the flow's T/η")
+    axes.annotate("diverges", (0.98, 0.97), xycoords="axes fraction", ha="right", va="top")
+    axes.annotate(
+        f"more than\n{results['limit']:,} steps",
+        (0.02, 0.03),
+        xycoords="axes fraction",
+        va="bottom",
+    )
+    axes.legend(loc="upper left", borderpad=0.1, handletextpad=0.1)
+    return image
+
+
+def _draw_best(axes: Any, results: Results) -> None:
+    fewest, _ = best(results)
+    shades = _figures.colours(len(results["powers"]))
+    for p, rows, shade, marker in zip(
+        results["powers"], fewest, shades, _figures.MARKERS, strict=False
+    ):
+        median = np.median(rows, axis=1)
+        shown = np.isfinite(median)
+        depths = results["depths"]
+        axes.semilogy(
+            depths, np.where(np.isfinite(rows), rows, np.nan), ".", color=shade, alpha=0.4
+        )
+        axes.semilogy(depths[shown], median[shown], color=shade, marker=marker, label=f"p = {p:g}")
+    axes.set(xlabel="depth N", ylabel="steps to the target", title="Each depth at its best rate")
+    axes.set_ylim(0.7, 4 * float(results["limit"]))
+    axes.legend(ncols=4, loc="upper center", columnspacing=1.0)
