@@ -1,4 +1,4 @@
-"""The command line: `python -m experiments list | run | check | plot | report | fetch`."""
+"""The command line: `python -m experiments list | run | sweep | check | plot | report | fetch`."""
 
 from __future__ import annotations
 
@@ -109,6 +109,21 @@ def _parser(experiments: dict[str, str]) -> argparse.ArgumentParser:
         help="use what is stored of the same configuration and program (the default)",
     )
     run.add_argument("--fresh", action="store_false", dest="resume", help="the same as --no-resume")
+    _computing(run)
+    sweep = command("sweep", _sweep, _SWEEP)
+    _computing(sweep)
+    sweep.add_argument("--dry-run", action="store_true", help="say what it takes, and run nothing")
+    sweep.add_argument(
+        "--worker",
+        type=_share,
+        metavar="I/N",
+        help="share I of N, from 0: for N processes at once, on one machine or many",
+    )
+    sweep.add_argument("--chunk", type=int, metavar="K", help="at most K configurations in flight")
+    sweep.add_argument(
+        "--store", type=Path, metavar="DIR", help="keep the tiles there, and not where `run` looks"
+    )
+    sweep.add_argument("--fresh", action="store_false", dest="resume", help="measure all again")
     command("check", _check, "judge the claims of stored results; exit 1 when one fails")
     command("plot", _plot, "draw the figures of stored results")
     command("report", _report, "write OUT/report.html from stored results")
@@ -118,6 +133,25 @@ def _parser(experiments: dict[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _computing(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--device", choices=("cpu", "gpu", "tpu"), help="where to compute; JAX's choice by default"
+    )
+    command.add_argument(
+        "--precision",
+        choices=("float32", "float64"),
+        help="the default float; what needs float64 has it in any case",
+    )
+
+
+def _share(text: str) -> tuple[int, int]:
+    index, slash, number = text.partition("/")
+    if not (slash and index.isdigit() and number.isdigit() and int(index) < int(number)):
+        raise argparse.ArgumentTypeError(f"must be I/N with 0 ≤ I < N; got {text!r}")
+    return int(index), int(number)
+
+
+_SWEEP = "run the sweep of one experiment, or a share of it; `run` judges and draws what is there"
 _FETCH = "download UCI's gas sensors, checked by their checksum, for `--data DIR`"
 
 
@@ -131,6 +165,7 @@ def _list(options: argparse.Namespace, package: str) -> int:
 
 def _run(options: argparse.Namespace, package: str) -> int:
     names, choice = _chosen(options)
+    _settle(options)
     from experiments import _runner
     from experiments._store import open_directory
 
@@ -144,6 +179,55 @@ def _run(options: argparse.Namespace, package: str) -> int:
     stored, missing = _runner.collect(everything, _runner.NEWEST, out)
     drawn = _publish([_runner.judge(one) for one in stored], missing, out)
     return 0 if whole and drawn and all(one.holds for one in judged) else 1
+
+
+def _sweep(options: argparse.Namespace, package: str) -> int:
+    names, choice = _chosen(options)
+    if len(options.names) != 1:
+        raise UsageError(f"`sweep` takes one experiment; got {', '.join(options.names) or 'none'}.")
+    _settle(options)
+    from experiments import _provenance, _runner
+    from experiments._store import Store, open_directory
+    from experiments._sweeping import PART
+    from jaxdepth.sweeps import FailedConfigurationsError, StoreError
+
+    (name,) = names
+    module = _runner.load(package, names)[name]
+    if not hasattr(module, "sweep"):
+        raise UsageError(f"{name} is no sweep. `run` computes it.")
+    config = _runner.settle({name: module}, choice)[name]
+    sweep = module.sweep(config)
+    print(sweep.plan)
+    if options.dry_run:
+        print(sweep.predict(chunk=options.chunk))
+        return 0
+    _runner.cache_compilations(open_directory(options.out))
+    identity = _provenance.digest(_provenance.identity(name, module, config))
+    store = options.store or Store(options.out, name, identity).sweep(PART)
+    shared = {"chunk": options.chunk, "worker": options.worker, "resume": options.resume}
+    try:
+        dataset = sweep.run(store, **shared)
+    except (FailedConfigurationsError, StoreError, MemoryError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    missing = dataset.attrs["missing"]
+    print(f"{store}: {sweep.plan.size - missing:,} of {sweep.plan.size:,} configurations")
+    return 0
+
+
+def _settle(options: argparse.Namespace) -> None:
+    """Choose device and precision."""
+    import jax
+
+    if options.precision:
+        jax.config.update("jax_enable_x64", options.precision == "float64")
+    if options.device == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # accelerators need not even be woken
+    elif options.device:
+        try:
+            jax.devices(options.device)  # where there is one, it is the default
+        except RuntimeError as error:
+            raise UsageError(f"`--device {options.device}`: {error}") from error
 
 
 def _check(options: argparse.Namespace, package: str) -> int:

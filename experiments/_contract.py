@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -33,11 +34,22 @@ class Part(Protocol):
         """Return the arrays of part `name`."""
         ...
 
+    def folder(self, name: str) -> Path | None:
+        """Return where a part that is a sweep keeps its tiles; None for nowhere."""
+        ...
 
-def direct(name: str, compute: Callable[[], Results]) -> Results:
-    """Compute the part here and now, keeping nothing."""
-    del name
-    return compute()
+
+class _Direct:
+    def __call__(self, name: str, compute: Callable[[], Results]) -> Results:
+        del name
+        return compute()
+
+    def folder(self, name: str) -> Path | None:
+        del name
+        return None
+
+
+direct: Part = _Direct()
 
 
 @dataclass(frozen=True)

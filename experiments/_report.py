@@ -10,10 +10,10 @@ import traceback
 from html import escape
 from pathlib import Path
 
+import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim
 from experiments._runner import Judged, Stored
-from experiments._store import replace_text
 from experiments._table import HEADINGS, cells
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -76,7 +76,7 @@ def write(judged: list[Judged], missing: list[str], out: Path) -> tuple[Path, bo
     figures = [_figure(one) for one in judged]
     sections = [_section(one, figure or "") for one, figure in zip(judged, figures, strict=True)]
     page = out / "report.html"
-    replace_text(page, _page(judged, missing, sections))
+    jd.sweeps.write_text(page, _page(judged, missing, sections))
     return page, None not in figures
 
 

@@ -224,6 +224,9 @@ class _Parts:
         self._store = store
         self._resume = resume
 
+    def folder(self, name: str) -> Path:
+        return self._store.sweep(name)
+
     def __call__(self, name: str, compute: Callable[[], Results]) -> Results:
         if name in self.costs:
             raise ValueError(f"`part` names must differ within a run; {name!r} came twice.")

@@ -2,6 +2,7 @@
 
     OUT/NAME/latest                   the hash of the newest finished run
     OUT/NAME/HASH/part-PART.npz       one finished part of `run`
+    OUT/NAME/HASH/sweep-PART/         the tiles of a part that is a sweep
     OUT/NAME/HASH/results.npz         what `run` returned
     OUT/NAME/HASH/manifest.json       where it came from; written last, so it says "finished"
 
@@ -11,16 +12,15 @@ Every file appears under its name complete or not at all: written beside, flushe
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
+import jaxdepth as jd
 from experiments._config import UsageError
 from experiments._contract import Results
 
@@ -62,12 +62,12 @@ class Store:
         path = self._part(part)
         if not path.exists():
             return None
-        arrays = _read(path)
+        arrays = jd.sweeps.read_arrays(path)
         return arrays, float(arrays.pop(_SECONDS))
 
     def keep_part(self, part: str, results: Results, seconds: float) -> None:
         """Store a finished part."""
-        _write_arrays(self._part(part), {**results, _SECONDS: np.asarray(seconds)})
+        jd.sweeps.write_arrays(self._part(part), {**results, _SECONDS: np.asarray(seconds)})
 
     def fetch(self) -> tuple[Results, dict[str, Any]] | None:
         """Return a finished run's results and manifest, or None where it is not finished."""
@@ -77,18 +77,22 @@ class Store:
         manifest = json.loads(path.read_text("utf-8"))
         if not isinstance(manifest, dict) or manifest.get("hash") != self.digest:
             raise ValueError(f"{path} is not the manifest of {self.digest}")
-        return _read(self.folder / "results.npz"), manifest
+        return jd.sweeps.read_arrays(self.folder / "results.npz"), manifest
 
     def keep(self, results: Results, manifest: dict[str, Any]) -> None:
         """Store a finished run."""
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-        _write_arrays(self.folder / "results.npz", results)
-        replace_text(self.folder / "manifest.json", text)
+        jd.sweeps.write_arrays(self.folder / "results.npz", results)
+        jd.sweeps.write_text(self.folder / "manifest.json", text)
         self.point()
 
     def point(self) -> None:
         """Make this the newest run, which `check`, `plot` and `report` read by default."""
-        replace_text(self.folder.parent / "latest", self.digest + "\n")
+        jd.sweeps.write_text(self.folder.parent / "latest", self.digest + "\n")
+
+    def sweep(self, part: str) -> Path:
+        """Return where a sweep keeps its tiles."""
+        return self.folder / f"sweep-{part}"
 
     def _part(self, part: str) -> Path:
         if not re.fullmatch(r"[\w.=+-]+", part):
@@ -105,39 +109,3 @@ def latest(out: Path, name: str) -> Store | None:
         return None
     digest = pointer.read_text("utf-8", errors="replace").strip()
     return Store(out, name, digest) if re.fullmatch(r"[0-9a-f]{16}", digest) else None
-
-
-def _read(path: Path) -> Results:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _write_arrays(path: Path, arrays: Results) -> None:
-    # What np.savez writes; it takes names as keywords, and so no array called "file".
-    def fill(stream: BinaryIO) -> None:
-        with zipfile.ZipFile(stream, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-
-    _write(path, fill)
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file that appears complete or not at all."""
-    _write(path, lambda stream: stream.write(text.encode("utf-8")))
-
-
-def _write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            fill(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide results from colleagues
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

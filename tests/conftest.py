@@ -6,11 +6,13 @@
 import contextlib
 import itertools
 import os
+import sys
 
 os.environ["XLA_FLAGS"] = (
     f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
 )
 
+import fakes
 import jax
 import jaxtyping
 import pytest
@@ -70,3 +72,21 @@ def x32():
     """64-bit off for one test, whatever the suite runs with."""
     with jax.enable_x64(False):
         yield
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """`command("run", "good")` in an empty folder, `good=` for a new source; the exit status."""
+    from experiments.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delenv("JAXDEPTH_DATA", raising=False)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "set, so that the runner sets none")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    fakes.write(tmp_path, good=fakes.GOOD)
+
+    def run(*arguments, **sources):
+        return main(arguments, fakes.write(tmp_path, **sources))
+
+    return run

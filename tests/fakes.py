@@ -87,3 +87,34 @@ def write(folder: Path, **sources: str) -> str:
         del sys.modules[module]
     importlib.invalidate_caches()
     return "stand_ins"
+
+
+SWEEP = GOOD.replace(
+    "def run(config, part):",
+    '''def measure(number):
+    if number == config_limit():
+        raise ValueError("too many")
+    return {"double": 2.0 * number}
+
+
+def config_limit():
+    return float(os.environ.get("FAKE_LIMIT", "nan"))
+
+
+def sweep(config):
+    numbers = [float(number) for number in config.numbers]
+    return Sweep(jd.sweeps.grid(number=numbers).tiled(1), measure, host=True)
+
+
+def run(config, part):
+    found = part("sweep", lambda: {"double": swept(sweep(config), part)["double"].values})
+    return {"numbers": np.array(config.numbers), "doubles": found["double"]}
+
+
+def unused(config, part):''',
+).replace(
+    "from experiments._figures",
+    "import jaxdepth as jd\n"
+    "from experiments._sweeping import Sweep, swept\n"
+    "from experiments._figures",
+)  # fmt: skip

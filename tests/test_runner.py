@@ -12,28 +12,12 @@ import numpy as np
 import pytest
 
 from experiments import _table
-from experiments.__main__ import discover, main
+from experiments.__main__ import discover
 from experiments._contract import Claim
 from experiments._store import Store, as_arrays
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.once
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch):
-    """`command("run", "good")` in an empty folder, `good=` for a new source; the exit status."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delenv("JAXDEPTH_DATA", raising=False)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "set, so that the runner sets none")
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    fakes.write(tmp_path, good=fakes.GOOD)
-
-    def run(*arguments, **sources):
-        return main(arguments, fakes.write(tmp_path, **sources))
-
-    return run
 
 
 def manifest(name="good"):
