@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -29,10 +29,11 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, GREY, ORANGE, RED, SKY, bound, panels, styled
+from experiments._sweeping import PART, Sweep, swept
 from jaxdepth.crossings import Exact, Rational, Symbolic, count
 from jaxdepth.networks import MLP, Sawtooth
 from jaxdepth.piecewise import PiecesResult, pieces
-from jaxdepth.sweeps import Plan, Size, grid, padded, traced
+from jaxdepth.sweeps import Size, grid, padded, traced
 
 LINE = (-1e3, 1e3)  # but for a share of 2c/(1000π) of the kinks, c < 3, the whole line
 STEP_OF_WIDTH, STEP_OF_DEPTH = 16, 4
@@ -93,22 +94,22 @@ FULL = Config(
 def run(config: Config, part: Part = direct) -> Results:
     """Count the random networks, some of them again, and the sawtooths."""
     with jax.enable_x64(True):
-        swept = part("sweep", lambda: count_random(config))
+        drawn = part(PART, lambda: count_random(config, part))
         return {
-            **swept,
-            **part("again", lambda: count_again(config, swept)),
+            **drawn,
+            **part("again", lambda: count_again(config, drawn)),
             **part("sawtooths", lambda: count_sawtooths(config)),
         }
 
 
-def sweep(config: Config) -> tuple[Plan, Any]:
-    """Return the plan of the random networks, and what is measured of each."""
+def sweep(config: Config) -> Sweep:
+    """Return the random networks and what is measured of each."""
     plan = grid(
         width=padded(config.widths, bounds=bounds_of(config.widths, STEP_OF_WIDTH)),
         depth=padded(config.depths, bounds=bounds_of(config.depths, STEP_OF_DEPTH)),
         seed=range(config.seeds),
     )
-    return plan, measure
+    return Sweep(plan, measure, float64=True, host=not config.compiled)
 
 
 def bounds_of(sizes: tuple[int, ...], step: int) -> tuple[int, ...]:
@@ -144,16 +145,17 @@ def measure(width: Size, depth: Size, seed: Any) -> dict[str, Any]:
     }
 
 
-def count_random(config: Config) -> Results:
+def count_random(config: Config, part: Part) -> Results:
     """Run the sweep; settle one by one what the compiled program leaves open."""
-    plan, measure = sweep(config)
-    swept = jd.sweeps.run(plan, measure, host=not config.compiled, progress=False)
-    counts = {name: swept[name].values.copy() for name in ("crossings", "pieces", "settled")}
+    asked = sweep(config)
+    dataset = swept(asked, part)
+    counts = {name: dataset[name].values.copy() for name in ("crossings", "pieces", "settled")}
     still_open = ~counts["settled"]
     if still_open.any():
-        one_by_one = jd.sweeps.run(plan.where(still_open), measure, host=True, progress=False)
+        alone = replace(asked, plan=asked.plan.where(still_open), host=True)
+        settled = alone.run(None, progress=False)
         for name, array in counts.items():
-            array[still_open] = one_by_one[name].values
+            array[still_open] = settled[name].values
     return {
         "widths": np.array(config.widths),
         "depths": np.array(config.depths),
@@ -162,9 +164,9 @@ def count_random(config: Config) -> Results:
     }
 
 
-def count_again(config: Config, swept: Results) -> Results:
+def count_again(config: Config, drawn: Results) -> Results:
     """Count the last draw of some shapes again: never padded, in rational arithmetic."""
-    shapes = list(np.ndindex(swept["crossings"].shape[:2]))
+    shapes = list(np.ndindex(drawn["crossings"].shape[:2]))
     chosen = np.linspace(len(shapes) // 2, len(shapes) - 1, config.sampled).astype(int)
     rows = []
     for i, j in (shapes[place] for place in chosen):
@@ -173,7 +175,7 @@ def count_again(config: Config, swept: Results) -> Results:
         net = MLP(sizes, dtype=jnp.float32, key=jax.random.key(seed))
         again = count(net, Rational(), interval=LINE, level=0.0)
         listed = pieces(net, LINE, "rational")
-        before = swept["crossings"][i, j, seed], swept["pieces"][i, j, seed]
+        before = drawn["crossings"][i, j, seed], drawn["pieces"][i, j, seed]
         rows.append((width, depth, again.value, listed.num, *before))
     return {"again": np.array(rows)}
 
