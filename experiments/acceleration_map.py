@@ -331,19 +331,18 @@ def _draw_map(axes: Any, results: Results, p: float, norm: Any) -> Any:
     steps = results["steps"][column(results, p), :, :, 0]
     rows, rates = np.arange(len(results["depths"])), results["rates"]
     diverged = np.where(np.isnan(steps), 1.0, np.nan)
-    axes.pcolormesh(rates, rows, diverged, cmap="Greys", vmin=0, vmax=2.2, shading="nearest")
+    cells: Any = {"shading": "nearest", "rasterized": True}  # some thousands, too many for SVG
+    axes.pcolormesh(rates, rows, diverged, cmap="Greys", vmin=0, vmax=2.2, **cells)
     arrived = np.where(np.isfinite(steps), steps, np.nan)
-    image = axes.pcolormesh(
-        rates, rows, arrived, cmap=_figures.SEQUENCE, norm=norm, shading="nearest"
-    )
+    image = axes.pcolormesh(rates, rows, arrived, cmap=_figures.SEQUENCE, norm=norm, **cells)
     flow = results["flow_times"][column(results, p), :, 0]
     for power in range(1, 6):
         level = 10.0**power
         if level <= results["limit"]:
             axes.plot(flow / level, rows, "--", color="white", linewidth=1.2)
             axes.annotate(
-                f"$10^{power}$", (flow[0] / level, 0), xytext=(0, -9), textcoords="offset points",
-                color="white", fontsize=8, ha="center",
+                f"$10^{power}$", (flow[0] / level, 0), xytext=(3, 0), textcoords="offset points",
+                color="white", fontsize=8, va="bottom",
             )  # fmt: skip
     fewest = np.where(np.isnan(steps), np.inf, steps)
     reached = np.isfinite(fewest.min(axis=1))
@@ -380,4 +379,4 @@ def _draw_best(axes: Any, results: Results) -> None:
         axes.semilogy(depths[shown], median[shown], color=shade, marker=marker, label=f"p = {p:g}")
     axes.set(xlabel="depth N", ylabel="steps to the target", title="Each depth at its best rate")
     axes.set_ylim(0.7, 4 * float(results["limit"]))
-    axes.legend(ncols=4, loc="upper center", columnspacing=1.0)
+    axes.legend(ncols=3, loc="upper center", columnspacing=1.0)
