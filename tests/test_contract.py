@@ -1,5 +1,6 @@
 """What every network and every way of counting must do, whichever it is."""
 
+import functools
 import io
 
 import chex
@@ -8,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from absl.testing import parameterized
 
 from jaxdepth.crossings import Certified, Exact, Grid, Rational, Symbolic, count
 from jaxdepth.networks import (
@@ -61,7 +61,6 @@ NETWORKS = {
     "Shells": (lambda key: Shells([0.5, 1.0, 3.0], [1.0, -1.0]), (3,)),
     "Profile": (lambda key: Profile([0.0, 2.0, 6.0], [1.0, -1.0, 0.0]), (3,)),
 }
-PARTS = [pytest.param(*NETWORKS[name], id=name) for name in NETWORKS]
 
 
 def points(shape, count=4):
@@ -69,64 +68,75 @@ def points(shape, count=4):
     return jnp.linspace(0.07, 0.61, size).reshape(count, *shape)
 
 
-@pytest.mark.parametrize(("make", "shape"), PARTS)
-def test_a_network_keeps_the_dtype_of_its_input(make, shape, getkey):
-    (x,) = points(shape, 1)
-    chex.assert_type(make(getkey())(x), x.dtype)
+@functools.cache
+def behaviour(name):
+    """What one compiled program shows of a network, and how often it was traced for two of them."""
+    make, shape = NETWORKS[name]
+    traced = []
+
+    @eqx.filter_jit
+    def program(net, x):
+        traced.append(True)
+
+        def loss(net_and_x):
+            net, x = net_and_x
+            return jnp.sum(net(x))
+
+        return (
+            jax.vmap(net)(x),
+            jax.lax.map(net, x),
+            eqx.filter_grad(loss)((net, x[0])),
+        )
+
+    x, new = points(shape), eqx.filter_jit(make)
+    program(new(jax.random.key(1)), x)
+    net = new(jax.random.key(0))
+    return net, new(jax.random.key(1)), x, program(net, x), len(traced)
 
 
-@pytest.mark.parametrize(("make", "shape"), PARTS)
-def test_vmap_equals_the_loop(make, shape, getkey):
-    net, x = make(getkey()), points(shape)
-    loop = jnp.stack([net(one) for one in x])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_keeps_the_dtype_of_its_input(name):
+    _, _, x, (_, loop, _), _ = behaviour(name)
+    chex.assert_type(loop, x.dtype)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_vmap_equals_the_loop(name):
+    _, _, _, (batched, loop, _), _ = behaviour(name)
     # Batched sums may add in another order.
-    chex.assert_trees_all_close(jax.vmap(net)(x), loop, rtol=1e-5, atol=1e-6)
+    chex.assert_trees_all_close(batched, loop, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("make", "shape"), PARTS)
-def test_gradients_are_finite(make, shape, getkey):
-    (x,) = points(shape, 1)
-
-    def loss(net_and_x):
-        net, x = net_and_x
-        return jnp.sum(net(x))
-
-    gradient = eqx.filter_grad(loss)((make(getkey()), x))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gradients_are_finite(name):
+    _, _, _, (_, _, gradient), _ = behaviour(name)
     assert jax.tree.leaves(gradient)
     chex.assert_tree_all_finite(eqx.filter(gradient, eqx.is_inexact_array))
 
 
-@pytest.mark.parametrize(("make", "shape"), PARTS)
-def test_networks_of_one_shape_are_traced_once(make, shape, getkey):
-    chex.clear_trace_counter()
-    value = eqx.filter_jit(chex.assert_max_traces(lambda net, x: net(x), n=1))
-    for one in points(shape, 2):
-        value(make(getkey()), one)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_one_shape_are_traced_once(name):
+    *_, traces = behaviour(name)
+    assert traces == 1
 
 
-@pytest.mark.parametrize(("make", "shape"), PARTS)
-def test_a_network_serialises(make, shape, getkey):
-    net, other = make(getkey()), make(getkey())
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_serialises(name):
+    net, other, *_ = behaviour(name)
     buffer = io.BytesIO()
     eqx.tree_serialise_leaves(buffer, net)
     buffer.seek(0)
-    (x,) = points(shape, 1)
-    chex.assert_trees_all_equal(eqx.tree_deserialise_leaves(buffer, other)(x), net(x))
+    assert eqx.tree_equal(eqx.tree_deserialise_leaves(buffer, other), net)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", NETWORKS)
+def test_compiled_equals_eager(name):
+    net, _, x, (_, loop, _), _ = behaviour(name)
+    chex.assert_trees_all_close(net(x[0]), loop[0], rtol=1e-5, atol=1e-6)
 
 
 METHODS = [Grid(2**9 + 1), Exact(), Rational(), Symbolic(), Certified()]
-
-
-class Variants(chex.TestCase):
-    """Compiled equals eager."""
-
-    @chex.variants(with_jit=True, without_jit=True)
-    @parameterized.named_parameters(*((name, name) for name in NETWORKS))
-    def test_every_network_gives_the_same_value(self, name):
-        make, shape = NETWORKS[name]
-        net, (x,) = make(jax.random.key(0)), points(shape, 1)
-        value = self.variant(lambda x: net(x))(x)
-        chex.assert_trees_all_close(value, net(x), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)

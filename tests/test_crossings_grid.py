@@ -128,7 +128,7 @@ def test_an_end_or_level_that_the_dtype_rounds_across_a_crossing_is_not_trusted(
 
 
 @pytest.mark.parametrize("max_depth", [None, 4])
-def test_a_traced_depth_out_of_range_is_no_network_and_never_trusted(max_depth):
+def test_a_traced_depth_out_of_range_is_no_network_and_never_trusted(x64, max_depth):
     counted = jax.jit(lambda k: count(Sawtooth(k, max_depth=max_depth), Grid(17)))
     for depth in (-3, 0, 5 if max_depth else -1):
         answer = counted(depth)
@@ -136,16 +136,18 @@ def test_a_traced_depth_out_of_range_is_no_network_and_never_trusted(max_depth):
         assert answer.result == CountResult.not_finite
 
 
+@pytest.mark.once
 def test_a_constant_network_at_the_level_does_not_depend_on_the_chunk(getkey):
     constant = eqx.tree_at(
         lambda net: (net.weight_in, net.biases, net.bias_out),
         MLP((1, 8, 8, 1), dtype=jnp.float32, key=getkey()),
         replace_fn=jnp.zeros_like,
     )
-    for chunk in (1, 2, 7, 101):
+    for chunk in (1, 7, 101):
         assert int(count(constant, Grid(101, chunk=chunk), level=0.0).value) == 1
 
 
+@pytest.mark.once
 def test_a_program_that_counts_can_be_differentiated():
     def program(t):
         return t**2 + count(lambda x: t * x, Grid(9)).value.astype(jnp.result_type(t))
@@ -155,6 +157,7 @@ def test_a_program_that_counts_can_be_differentiated():
     assert jax.vmap(jax.grad(program))(jnp.array([1.0, 2.0])).tolist() == [2.0, 4.0]
 
 
+@pytest.mark.once
 def test_concrete_arrays_serve_inside_a_callers_trace():
     ends, values = (jnp.array(0.0), jnp.array(1.0)), jnp.array([0.0, 1.0, 0.0])
 
@@ -166,6 +169,7 @@ def test_concrete_arrays_serve_inside_a_callers_trace():
     assert int(program(0)) == 5 + 2
 
 
+@pytest.mark.once
 def test_sixteen_bit_networks_are_sampled_at_points_of_their_own(getkey):
     half = MLP((1, 4, 1), dtype=jnp.float16, key=getkey())
     answer = count(half, Grid(2**17 + 1), level=0.1)
@@ -184,20 +188,21 @@ def test_points_that_coincide_are_flagged(x32):
     assert int(identity.value) == 2
 
 
+@pytest.mark.once
 def test_the_answer_does_not_depend_on_the_chunk(getkey):
     net = MLP((1, 8, 8, 1), key=getkey())
     values = {
         chunk: int(count(net, Grid(1000, chunk=chunk), interval=(-4.0, 4.0), level=0.1).value)
-        for chunk in (1, 7, 999, 1000, 4096)
+        for chunk in (7, 999, 4096)
     }
     assert len(set(values.values())) == 1, values
 
 
 def test_the_grid_equals_the_changes_of_the_values(getkey):
-    net = MLP((1, 16, 16, 1), key=getkey())
+    net = MLP((1, 8, 8, 1), key=getkey())
     x = jnp.linspace(0.0, 1.0, 257)
-    values = jax.vmap(lambda z: net(z[None])[0])(x)
-    level = float(jnp.median(values))
+    values = jax.jit(jax.vmap(lambda z: net(z[None])[0]))(x)
+    level = float(np.median(values))
     assert int(count(net, Grid(257), level=level).value) == int(changes(values, level)) + 1
 
 
@@ -210,6 +215,7 @@ def test_any_callable_level_and_interval_will_do():
     assert int(count(jnp.sin, Grid(1001), interval=(0.0, 3 * np.pi + 0.1), level=0.0).value) == 4
 
 
+@pytest.mark.once
 def test_a_thousand_traced_shapes_compile_once_and_equal_the_unpadded_counts():
     key = jax.random.key(3)
     rng = np.random.default_rng(0)
@@ -225,7 +231,7 @@ def test_a_thousand_traced_shapes_compile_once_and_equal_the_unpadded_counts():
 
         return jax.vmap(one)(widths, depths)
 
-    counts = padded(jnp.asarray(widths), jnp.asarray(depths))
+    counts = np.asarray(padded(jnp.asarray(widths), jnp.asarray(depths)))
     assert len(set(counts.tolist())) > 1
 
     @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -234,13 +240,13 @@ def test_a_thousand_traced_shapes_compile_once_and_equal_the_unpadded_counts():
         values = jax.vmap(lambda x: plain(x[None])[0])(jnp.linspace(-2.0, 2.0, 129))
         return changes(values, 0.0) + 1
 
-    for width, depth in ((1, 1), (3, 2), (4, 3), (6, 1), (6, 3)):
+    for width, depth in ((1, 1), (3, 2), (6, 3)):
         same = counts[(widths == width) & (depths == depth)]
         assert len(same) > 20
-        assert (same == unpadded(width, depth)).all()
+        assert (same == int(unpadded(width, depth))).all()
 
 
-def test_a_stack_of_networks_equals_the_loop():
+def test_a_stack_of_networks_equals_the_loop(x64):
     keys = jax.random.split(jax.random.key(0), 5)
     stacked = eqx.filter_vmap(lambda key: MLP((1, 8, 8, 1), key=key))(keys)
     batch = eqx.filter_vmap(lambda net: count(net, Grid(513), interval=(-3.0, 3.0), level=0.0))(
@@ -248,7 +254,7 @@ def test_a_stack_of_networks_equals_the_loop():
     )
     single = [
         count(
-            jax.tree.map(lambda leaf, i=i: leaf[i], stacked),
+            jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], stacked),
             Grid(513),
             interval=(-3.0, 3.0),
             level=0.0,
@@ -258,6 +264,7 @@ def test_a_stack_of_networks_equals_the_loop():
     assert batch.value.tolist() == [int(answer.value) for answer in single]
 
 
+@pytest.mark.once
 def test_two_batch_axes_and_a_traced_level_work():
     depths = jnp.arange(1, 5).reshape(2, 2)
     levels = jnp.array([[0.1, 0.4], [0.5, 0.9]])
@@ -281,7 +288,7 @@ def test_nan_and_infinity_are_never_silently_a_label(fn):
     assert int(answer.lower) == 1
 
 
-def test_networks_of_equinox_and_scalars_serve_as_well(getkey):
+def test_networks_of_equinox_and_scalars_serve_as_well(x64, getkey):
     scalar = eqx.nn.MLP("scalar", "scalar", 8, 1, key=getkey())
     vector = eqx.nn.MLP(1, 1, 8, 1, key=getkey())
     for net in (scalar, vector):
@@ -290,7 +297,7 @@ def test_networks_of_equinox_and_scalars_serve_as_well(getkey):
         assert int(grid.value) <= count(net, Exact(), interval=(-5.0, 5.0), level=0.1).value
 
 
-def test_memory_does_not_grow_with_the_number_of_points(getkey):
+def test_memory_does_not_grow_with_the_number_of_points(x64, getkey):
     nets = eqx.filter_vmap(lambda key: MLP((1, 64, 64, 1), key=key))(jax.random.split(getkey(), 32))
     arrays, static = eqx.partition(nets, eqx.is_array)
 
@@ -308,6 +315,7 @@ def test_memory_does_not_grow_with_the_number_of_points(getkey):
         assert large < 4 * 2**20 + 2 * weights
 
 
+@pytest.mark.once
 def test_two_operations_a_fold_give_the_values_of_the_relus_bit_for_bit():
     """In and outside [0, 1], about every foot and peak, and for values near the least normal."""
     rng = np.random.default_rng(0)
@@ -316,49 +324,55 @@ def test_two_operations_a_fold_give_the_values_of_the_relus_bit_for_bit():
     small = 2.0 ** rng.uniform(-125, 0, 200)
     x = np.concatenate([dyadic, near, small, rng.uniform(-2, 3, 500), [1e30, -1e30]])
     x = jnp.asarray(x, jnp.float32)
-    for depth in (1, 3, 4, 5, 8, 30):
+
+    @jax.jit
+    def both(depth):
         net = Sawtooth(depth)
-        relus = jax.jit(jax.vmap(net))(x)
-        chex.assert_trees_all_equal(jax.jit(net.on_points())(x), relus)
+        return net.on_points()(x), jax.vmap(net)(x)
+
+    for depth in (1, 3, 4, 5, 8, 30):
+        folds, relus = both(depth)
+        chex.assert_trees_all_equal(folds, relus)
+    concrete = jax.jit(Sawtooth(5).on_points())(x)  # of known length
+    chex.assert_trees_all_equal(concrete, both(5)[0])
     many = jax.vmap(lambda k: Sawtooth(k).on_points()(x))(jnp.array([0, 30]))
     assert np.isnan(many[0]).all()
     chex.assert_trees_all_equal(many[1], relus)
     assert np.isnan(Sawtooth(9).on_points()(jnp.array([jnp.nan])))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("activation", ["relu", "cos"])
 @pytest.mark.parametrize(("layers", "width", "depth"), [(3, 4, 2), (1, 6, 1)])
 def test_masks_folded_into_the_weights_leave_the_network_as_it_is(
     layers, width, depth, activation, getkey
 ):
-    net = MLP.padded(
-        (1, *[6] * layers, 1),
-        width=width,
-        depth=depth,
-        activation=activation,
-        key=getkey(),
-    )
-    live = (jnp.arange(6) < width)[None]
-    # What a user may have written into the padding is masked too.
-    noisy = eqx.tree_at(
-        lambda net: (net.biases, net.weight_out),
-        net,
-        (net.biases.at[:, width:].set(7.0), jnp.where(live, net.weight_out, 7.0)),
-    )
-    x = jnp.linspace(-2.0, 2.0, 50)
-    chex.assert_trees_all_close(
-        jax.jit(noisy.on_points())(x),
-        jax.jit(jax.vmap(lambda z: noisy(z[None])[0]))(x),
-        rtol=1e-5,  # sums of at most `width` terms, in another order
-        atol=1e-5,
-    )
+    @jax.jit
+    def both(x, key):
+        net = MLP.padded(
+            (1, *[6] * layers, 1), width=width, depth=depth, activation=activation, key=key
+        )
+        live = (jnp.arange(6) < width)[None]
+        # What a user may have written into the padding is masked too.
+        noisy = eqx.tree_at(
+            lambda net: (net.biases, net.weight_out),
+            net,
+            (net.biases.at[:, width:].set(7.0), jnp.where(live, net.weight_out, 7.0)),
+        )
+        return noisy.on_points()(x), jax.vmap(lambda z: noisy(z[None])[0])(x)
+
+    folded, masked = both(jnp.linspace(-2.0, 2.0, 50), getkey())
+    # Sums of at most `width` terms, in another order.
+    chex.assert_trees_all_close(folded, masked, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.once
 def test_a_network_of_the_plane_does_not_run_on_points_of_the_line(getkey):
     with pytest.raises(ValueError, match=r"`sizes` must be \(1, h1, …, 1\)"):
         MLP((2, 4, 1), key=getkey()).on_points()
 
 
+@pytest.mark.once
 def test_matrix_products_that_feed_a_count_ask_for_full_precision(getkey):
     """A GPU's default is TF32, which loses every crossing beyond depth 12 (a TPU's, beyond 9)."""
     net = mirror_power(13)
@@ -400,6 +414,7 @@ def test_changes_of_nan_are_refused_or_marked():
     assert jax.jit(changes)(values).tolist() == [-1, 1]
 
 
+@pytest.mark.once
 def test_bad_input_is_refused(untyped):
     with pytest.raises(ValueError, match="`num_points` must be an integer, at least 2"):
         Grid(1)

@@ -20,7 +20,7 @@ def ball():
     return jd.radial.certify(BALL, 3, DIRECTIONS, method=METHOD)
 
 
-def test_the_ball_in_three_dimensions_has_the_expected_floor_at_35_directions():
+def test_the_ball_in_three_dimensions_has_the_expected_floor_at_35_directions(x64):
     floors = [
         float(jd.radial.certify(jd.radial.Ball(radius), 3, DIRECTIONS, method=METHOD).floor[-1])
         for radius in (1.8, 2.0, 2.02, 2.3)
@@ -29,7 +29,7 @@ def test_the_ball_in_three_dimensions_has_the_expected_floor_at_35_directions():
     assert 0.0170 < max(floors) < 0.0187
 
 
-def test_the_floor_is_the_integral_seen_from_below(ball):
+def test_the_floor_is_the_integral_seen_from_below(x64, ball):
     k, dim, top = 35.0, 3, 40.0
     nodes, weights = np.polynomial.legendre.leggauss(30)
     edges = np.append(np.linspace(0, 1, 3), 1 + (top - 1) * np.linspace(0, 1, 60)[1:] ** 2)
@@ -46,7 +46,7 @@ def test_the_floor_is_the_integral_seen_from_below(ball):
     assert floor == pytest.approx(least, rel=2e-3)  # parts of .1% in u
 
 
-def test_cosine_in_ten_dimensions_keeps_half_its_norm_at_four_hundred_thousand_directions():
+def test_cosine_in_ten_dimensions_keeps_half_its_norm_at_four_hundred_thousand_directions(x64):
     certificate = jd.radial.certify(jd.radial.Cosine(4.0, 63.5), 10, np.array([1.0, 4.0e5, 4e9]))
     assert certificate.norm_squared == pytest.approx(0.475, abs=5e-4)
     share = certificate.floor / certificate.norm_squared
@@ -57,21 +57,21 @@ def test_cosine_in_ten_dimensions_keeps_half_its_norm_at_four_hundred_thousand_d
     assert certificate.result == jd.radial.CertificateResult.bounded
 
 
-def test_norms_agree_with_the_distribution_function_within_the_slack(ball):
+def test_norms_agree_with_the_distribution_function_within_the_slack(x64, ball):
     assert abs(ball.norm_squared - jd.radial.Measure(3).cdf(2.0)) <= ball.slack.max()
 
 
-def test_floors_fall_with_every_direction(ball):
+def test_floors_fall_with_every_direction(x64, ball):
     assert (np.diff(ball.floor) < 0).all()
     assert (ball.floor > 0).all()
 
 
-def test_every_floor_in_one_dimension_is_zero():
+def test_every_floor_in_one_dimension_is_zero(x64):
     # There every function is a function of ⟨1, x⟩.
     np.testing.assert_array_equal(jd.radial.certify(BALL, 1, np.array([1.0, 9.0])).floor, 0)
 
 
-def test_coarse_quadrature_weakens_the_floor_and_says_so():
+def test_coarse_quadrature_weakens_the_floor_and_says_so(x64):
     wide = jd.radial.Ball(400.0)
     certificate = jd.radial.certify(wide, 3, DIRECTIONS, method=METHOD)
     np.testing.assert_array_equal(certificate.floor, 0)

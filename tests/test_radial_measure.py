@@ -13,7 +13,7 @@ DIMS = (1, 2, 3, 10)  # both parities, and both ends of the recurrence
 
 
 @pytest.mark.parametrize("dim", DIMS)
-def test_distribution_is_the_integral_of_the_density(dim):
+def test_distribution_is_the_integral_of_the_density(x64, dim):
     mu = jd.radial.Measure(dim)
     nodes, weights = np.polynomial.legendre.leggauss(40)
     for z in (0.5, 3.0, 20.0, 45.0):
@@ -24,7 +24,7 @@ def test_distribution_is_the_integral_of_the_density(dim):
 
 
 @pytest.mark.parametrize("dim", DIMS)
-def test_the_tail_is_heavy_as_d_over_pi_z(dim):
+def test_the_tail_is_heavy_as_d_over_pi_z(x64, dim):
     z = 1e6
     # Relative corrections are O(1/z) and O(d²/z²).
     assert jd.radial.Measure(dim).sf(z) * np.pi * z / dim == pytest.approx(1, abs=2e-6)
@@ -93,7 +93,7 @@ def test_distribution_and_quantile_have_the_density_as_derivative(dim, x64):
 
 
 @pytest.mark.parametrize("dim", DIMS)
-def test_characteristic_function_is_the_overlap_of_two_balls(dim):
+def test_characteristic_function_is_the_overlap_of_two_balls(x64, dim):
     mu = jd.radial.Measure(dim)
     u = np.array([0.0, 0.01, 0.7, 1.0, 1.5, 1.99, 2.0, 5.0])
     with mpmath.workdps(30):
@@ -107,7 +107,7 @@ def test_characteristic_function_is_the_overlap_of_two_balls(dim):
 
 
 @pytest.mark.parametrize("dim", [20, 1000])
-def test_overlaps_of_balls_in_high_dimension_keep_their_relative_accuracy(dim):
+def test_overlaps_of_balls_in_high_dimension_keep_their_relative_accuracy(x64, dim):
     with mpmath.workdps(30):
         u = mpmath.mpf(0.9)
         truth = mpmath.betainc((dim + 1) / 2, 0.5, 0, 1 - (u / 2) ** 2, regularized=True)
@@ -116,7 +116,7 @@ def test_overlaps_of_balls_in_high_dimension_keep_their_relative_accuracy(dim):
 
 
 @pytest.mark.parametrize("dim", [1, 3])
-def test_both_ends_of_the_half_line_are_served(dim):
+def test_both_ends_of_the_half_line_are_served(x64, dim):
     mu, ends = jd.radial.Measure(dim), np.array([0.0, np.inf])
     np.testing.assert_allclose(mu.pdf(ends), [2 / np.pi if dim == 1 else 0, 0], rtol=1e-12)
     np.testing.assert_array_equal(mu.cdf(ends), [0, 1])

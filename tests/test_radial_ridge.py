@@ -65,7 +65,7 @@ def test_no_sample_is_needed_for_what_samples_agree_with():
     assert abs(squares.mean() - found) < spread + 16 / 30_000 * found
 
 
-@pytest.mark.parametrize("count", [1, 5, 35])
+@pytest.mark.parametrize("count", [1, 35])
 def test_floors_are_never_above_fits(count):
     target = jd.radial.Ball(2.02)
     found = jd.radial.ridge_error(target, 3, spiral(count))
@@ -115,13 +115,16 @@ def test_mean_cosines_and_overlaps_are_the_measures_own(dim):
 
     from jaxdepth.radial._ridge import _mean_cosine, _overlap
 
-    for t in (0.0, 0.3, (12 * dim) ** 0.5 - 1e-6, (12 * dim) ** 0.5 + 1e-6, 300.0):
+    ts = np.array([0.0, 0.3, (12 * dim) ** 0.5 - 1e-6, (12 * dim) ** 0.5 + 1e-6, 300.0])
+    means = jax.jit(_mean_cosine, static_argnums=0)(dim, jnp.asarray(ts))
+    for found, t in zip(means, ts, strict=True):
         truth = mpmath.hyp0f1(mpmath.mpf(dim) / 2, -(mpmath.mpf(t) ** 2) / 4)
-        found = float(_mean_cosine(dim, jnp.asarray([t]))[0])
-        assert found == pytest.approx(float(truth), abs=1e-11)  # roundings of e⁶ and of lgamma(500)
+        assert float(found) == pytest.approx(
+            float(truth), abs=1e-11
+        )  # roundings of e⁶ and of lgamma(500)
     xi = np.zeros((5, dim))
     xi[:, 0] = [0.0, 0.3, 1.1, 1.999, 2.5]
-    overlap = np.asarray(_overlap(dim, jnp.asarray(xi), -1))
+    overlap = np.asarray(jax.jit(_overlap, static_argnums=(0, 2))(dim, jnp.asarray(xi), -1))
     expected = jd.radial.Measure(dim).characteristic(np.abs(xi[:, None, 0] - xi[None, :, 0]))
     np.testing.assert_allclose(overlap, expected, atol=1e-13)
 
