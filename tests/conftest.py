@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import gc
 import itertools
 import os
 import sys
@@ -21,6 +22,9 @@ X64 = os.environ.get("JAXDEPTH_TEST_X64", "1") != "0"
 jax.config.update("jax_enable_x64", X64)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Tracing makes millions of objects and few cycles: Python's own 700 would collect at every turn.
+gc.set_threshold(50_000, 20, 20)
 
 with contextlib.suppress(ImportError):
     import beartype as _beartype  # noqa: F401

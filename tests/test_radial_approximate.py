@@ -31,13 +31,12 @@ def lower_mean_square(three, target, dim):
     return squares.mean() - 3.3 * squares.std() / num**0.5
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     ("dim", "radius", "error", "activation", "neurons"),
     [(3, 2.0, 0.0099, "relu", 32), (10, 6.0, 0.0111, "sigmoid", 21)],
 )
 def test_three_layers_beat_every_two_layer_network_of_as_many_directions(
-    dim, radius, error, activation, neurons
+    x64, dim, radius, error, activation, neurons
 ):
     target = jd.radial.Ball(radius)
     three = jd.radial.approximate(target, dim, error, activation=activation)
