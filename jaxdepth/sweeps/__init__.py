@@ -3,6 +3,10 @@
 from jaxdepth.networks._size import Size as Size
 from jaxdepth.sweeps._axes import Axis as Axis, padded as padded, static as static, traced as traced
 from jaxdepth.sweeps._dataset import digest as digest
+from jaxdepth.sweeps._engines import (
+    run_on_ray as run_on_ray,
+    run_on_submitit as run_on_submitit,
+)
 from jaxdepth.sweeps._files import (
     read_arrays as read_arrays,
     write_arrays as write_arrays,

@@ -6,9 +6,11 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import sys
 import types
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -55,7 +57,17 @@ def named(measure: Any) -> str:
     if isinstance(measure, functools.partial):
         return named(measure.func)
     name = getattr(measure, "__qualname__", type(measure).__qualname__)
-    return f"{getattr(measure, '__module__', '?')}.{name}"
+    return f"{_module(measure)}.{name}"
+
+
+def _module(thing: Any) -> str:
+    """Return the module of a function or class: of a script the name that an import would give."""
+    name = str(getattr(thing, "__module__", "?"))
+    if name != "__main__":
+        return name
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return spec.name if spec else Path(getattr(main, "__file__", None) or name).stem
 
 
 def fingerprint(thing: Any) -> str:
@@ -99,7 +111,7 @@ def _told(thing: Any, seen: list[Any]) -> Iterator[str]:
     elif isinstance(thing, types.ModuleType):
         yield f"module {thing.__name__}"
     elif isinstance(thing, type):
-        yield f"class {thing.__module__} {thing.__qualname__}"
+        yield f"class {_module(thing)} {thing.__qualname__}"
         if not _installed(thing):
             yield _source(thing)
     elif callable(thing) and hasattr(thing, "__wrapped__"):
@@ -107,18 +119,18 @@ def _told(thing: Any, seen: list[Any]) -> Iterator[str]:
     elif isinstance(thing, types.FunctionType):
         yield from _function(thing, seen)
     elif dataclasses.is_dataclass(thing):  # Equinox modules are
-        yield f"{type(thing).__module__}.{type(thing).__qualname__}"
+        yield f"{_module(type(thing))}.{type(thing).__qualname__}"
         for field in dataclasses.fields(thing):
             yield field.name
             yield from _told(getattr(thing, field.name, None), seen)
     else:
         text = repr(thing)
-        yield f"{type(thing).__module__}.{type(thing).__qualname__}"
+        yield f"{_module(type(thing))}.{type(thing).__qualname__}"
         yield "" if " at 0x" in text else text
 
 
 def _function(function: types.FunctionType, seen: list[Any]) -> Iterator[str]:
-    yield f"function {function.__module__} {function.__qualname__}"
+    yield f"function {_module(function)} {function.__qualname__}"
     if _installed(function):
         yield from _told(_captured(function), seen)  # optimisers are closures over their numbers
         return
@@ -134,7 +146,7 @@ def _function(function: types.FunctionType, seen: list[Any]) -> Iterator[str]:
 
 
 def _installed(thing: Any) -> bool:
-    return str(thing.__module__).split(".")[0] in _PACKAGES
+    return _module(thing).split(".")[0] in _PACKAGES
 
 
 def _source(thing: Any) -> str:
