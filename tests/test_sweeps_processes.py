@@ -138,10 +138,10 @@ def test_ray_runs_it_locally_and_starts_killed_tasks_again(tmp_path, truth):
     ray = pytest.importorskip("ray")
     variables = {"PYTHONPATH": str(HERE), "JAX_ENABLE_X64": "0"}
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
-    killed = []
+    killed, deadline = [], time.monotonic() + 60
 
     def kill_one():
-        while len(tiles(tmp_path)) < 3:
+        while len(tiles(tmp_path)) < 3 and time.monotonic() < deadline:
             time.sleep(0.002)
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):

@@ -99,13 +99,14 @@ def run_on_ray(
     ray = needed("ray")
     number = check_integer("workers", workers, 1)
     share = _Share(plan, measure, str(store), number, options)
-
-    def run_share(worker: int) -> int:
-        return share(worker)
-
     task = ray.remote(max_retries=-1, **(remote or {}))(run_share)
-    ray.get([task.remote(worker) for worker in range(number)])
+    ray.get([task.remote(share, worker) for worker in range(number)])
     return load(store)
+
+
+def run_share(share: _Share, worker: int) -> int:
+    """Run one share: a task of Ray, which knows it by its name."""
+    return share(worker)
 
 
 class _Share:
