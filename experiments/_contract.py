@@ -9,6 +9,11 @@ An experiment is a module of this package with
     check(results) -> None               raises AssertionError where a claim fails
     plot(results) -> Figure              reads results only
 
+and, where thousands of configurations are measured alike, what `python -m experiments sweep` runs,
+a share on each of many machines:
+
+    sweep(config) -> Sweep               the plan and the measure (`_sweeping`)
+
 `run` does its work in named parts, `part("name", compute) -> Results`: the runner stores each as an
 immutable shard when it is finished, so that an interrupted run resumes at the next part. `direct`
 only computes, for tests and for callers without a store.

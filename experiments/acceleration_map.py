@@ -25,7 +25,8 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
-from jaxdepth.sweeps import Plan, grid, traced
+from experiments._sweeping import PART, Sweep, swept
+from jaxdepth.sweeps import grid, traced
 
 SOURCE = "Arora, Cohen & Hazan 2018"
 TARGETS = (5.0, 1.0)
@@ -85,20 +86,21 @@ def run(config: Config, part: Part = direct) -> Results:
     """Sweep the map, and follow the flow of every depth, p and seed."""
     with jax.enable_x64(True):
         return {
-            **part("sweep", functools.partial(swept, config)),
+            **part(PART, lambda: mapped(config, part)),
             **part("flow", functools.partial(flows, config)),
         }
 
 
-def sweep(config: Config) -> tuple[Plan, Any]:
-    """Return the plan of the map, and what is measured of each descent."""
+def sweep(config: Config) -> Sweep:
+    """Return the descents of the map."""
     plan = grid(
         p=config.powers,
         depth=traced(config.depths),
         rate=np.logspace(*config.decades, config.rates).tolist(),
         seed=range(config.seeds),
     )
-    return plan.tiled(min(plan.size, 1024)), functools.partial(measure, steps=config.steps)
+    measured = functools.partial(measure, steps=config.steps)
+    return Sweep(plan.tiled(min(plan.size, 1024)), measured, float64=True)
 
 
 def measure(depth: Any, rate: Any, p: Any, seed: Any, *, steps: int) -> dict[str, Any]:
@@ -138,10 +140,9 @@ def gradient(w: Any, p: Any) -> Any:
     return jnp.sign(residual) * jnp.abs(residual) ** (p - 1)
 
 
-def swept(config: Config) -> Results:
-    """Run the sweep."""
-    plan, measure = sweep(config)
-    found = jd.sweeps.run(plan, measure, progress=False)
+def mapped(config: Config, part: Part) -> Results:
+    """Run the descents."""
+    found = swept(sweep(config), part)
     return {
         "powers": np.array(config.powers),
         "depths": np.array(config.depths),

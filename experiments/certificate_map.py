@@ -13,7 +13,6 @@ slow costs no exponential, for all that lies in u ≤ 1 is free to every network
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,7 +25,8 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
-from jaxdepth.sweeps import Plan, grid, static
+from experiments._sweeping import PART, Sweep, swept
+from jaxdepth.sweeps import grid, static
 
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 HIGHEST = 6.0  # frequency that the quadrature is laid out for
@@ -69,15 +69,15 @@ def run(config: Config, part: Part = direct) -> Results:
     """Sweep the map, and certify one of its cells again."""
     with jax.enable_x64(True):
         return {
-            **part("sweep", functools.partial(swept, config)),
+            **part(PART, lambda: mapped(config, part)),
             **part("checked", check_cell),
         }
 
 
-def sweep(config: Config) -> tuple[Plan, Any]:
-    """Return the plan of the map, and what is measured of each cell."""
+def sweep(config: Config) -> Sweep:
+    """Return the cells of the map."""
     plan = grid(dim=static(config.dims), frequency=config.frequencies)
-    return plan.tiled(len(config.frequencies)), measure
+    return Sweep(plan.tiled(len(config.frequencies)), measure, float64=True)
 
 
 def measure(dim: int, frequency: Any) -> dict[str, Any]:
@@ -108,10 +108,9 @@ def error_of(dim: int) -> float:
     return 0.25 * (1 - math.sqrt(dim) / (10 * math.pi))
 
 
-def swept(config: Config) -> Results:
-    """Run the sweep."""
-    plan, measure = sweep(config)
-    found = jd.sweeps.run(plan, measure, progress=False)
+def mapped(config: Config, part: Part) -> Results:
+    """Certify the cells."""
+    found = swept(sweep(config), part)
     return {
         "dims": np.array(config.dims),
         "frequencies": np.array(config.frequencies),
