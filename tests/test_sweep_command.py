@@ -1,5 +1,7 @@
 """Sweeps from the command line: shares, dry runs, and `run` taking up what they left."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from jaxdepth.sweeps import load
 
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.once
 
 
@@ -93,3 +96,25 @@ def test_the_precision_is_ones_choice(command, precision):
         jax.config.update("jax_enable_x64", before)
     assert load("s")["double"].dtype == precision
     assert "stand_ins.wide" in sys.modules
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="a shell script")
+def test_the_slurm_script_runs_the_shares(tmp_path):
+    """As Slurm starts it: an array of two tasks."""
+    told = []
+    for task in range(2):
+        variables = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "2"}
+        command = ["bash", "experiments/slurm.sh", "acceleration_map", "--out", str(tmp_path)]
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **variables, "PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        told.append(ended.stdout)
+    assert "1,024 of 1,395 configurations" in told[0]
+    assert "1,395 of 1,395 configurations" in told[1]
+    assert len(list(tmp_path.rglob("tiles/*.npz"))) == 2
