@@ -11,6 +11,7 @@ from problems import PROBLEMS
 from jaxdepth.crossings import Exact, count
 from jaxdepth.networks import MLP, AffineLayer, Sawtooth
 from jaxdepth.piecewise._float64 import AmbiguousError, _enumerate, _plain
+from jaxdepth.piecewise._kinks import find_kinks
 from jaxdepth.piecewise._model import lowest_bit
 from jaxdepth.piecewise._normwise import measure
 from jaxdepth.piecewise._rational import enumerate_rational
@@ -162,3 +163,17 @@ def test_the_lowest_bit_divides_the_number(value, bit, x64):
     assert lowest_bit(np, np.array([value])).tolist() == [bit]
     assert lowest_bit(jnp, jnp.array([value])).tolist() == [bit]
     assert (Fraction(value) / Fraction(2) ** bit) % 2 == 1
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("units", [7, 48, 100])
+def test_signs_are_in_doubt_where_units_are_and_nowhere_else(x64, units):
+    z = np.random.default_rng(0).normal(size=(3, units))
+    find = jax.jit(find_kinks, static_argnums=3)
+    found, doubt = find(z, np.full_like(z, 1e-12), True, 128)
+    assert not doubt
+    rows, columns = np.nonzero((z[1:] > 0) != (z[:-1] > 0))
+    assert int(found.num) == len(rows)
+    assert found.segment[: len(rows)].tolist() == rows.tolist()
+    assert found.unit[: len(rows)].tolist() == columns.tolist()
+    assert find(z, np.where(np.arange(units) == units - 1, 9.0, 0.0) + 0 * z, True, 128)[1]

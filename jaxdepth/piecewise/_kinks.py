@@ -46,7 +46,7 @@ def find_kinks(
     no_less, no_more = signs & _LOW, signs >> 32
     units = z.shape[1] - 32 * np.arange(signs.shape[1])
     full = jnp.asarray((1 << np.minimum(units, 32)) - 1, jnp.uint64)
-    undecided = bends & jnp.any((no_less | no_more) != full[None])
+    undecided = bends & jnp.any(((no_less | no_more) & full[None]) != full[None])
     above, below = no_less & ~no_more, no_more & ~no_less
     changes = (above[:-1] & below[1:]) | (below[:-1] & above[1:])
     changes = jnp.where(bends, changes, jnp.zeros_like(changes))
