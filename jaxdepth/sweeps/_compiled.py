@@ -13,12 +13,13 @@ import jax
 import numpy as np
 
 from jaxdepth._misc import check_integer, refuse
+from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._dataset import Record, record_of
 from jaxdepth.sweeps._diagnosis import blame, said
 from jaxdepth.sweeps._flight import fly, is_out_of_memory
 from jaxdepth.sweeps._measure import ReturnError
 from jaxdepth.sweeps._memory import budget
-from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._program import Program, Traced, compile_all, settings, tiles_of, trace
 from jaxdepth.sweeps._store import Tile
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import jax
 
+from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._measure import arguments, as_jax, outputs, varying
-from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._program import tile_inputs
 
 

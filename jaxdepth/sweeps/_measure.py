@@ -12,7 +12,8 @@ import numpy as np
 
 from jaxdepth._misc import refuse
 from jaxdepth.networks._size import Size
-from jaxdepth.sweeps._plan import RESERVED, Bucket, Plan
+from jaxdepth.sweeps._buckets import Bucket
+from jaxdepth.sweeps._plan import RESERVED, Plan
 
 VALUE = "value"  # the name of what is returned without one
 

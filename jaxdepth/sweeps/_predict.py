@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._compiled import Compiled, Resources, resources
 from jaxdepth.sweeps._host import measured_alone
 from jaxdepth.sweeps._measure import check_measure
-from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._progress import duration
 
 _WEIGHTS = {0.0: 1, 0.5: 4, 1.0: 1}  # Simpson's: costs rise along a sorted bucket

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._identity import precision
 from jaxdepth.sweeps._measure import arguments, as_jax, inputs, outputs
-from jaxdepth.sweeps._plan import Bucket, Plan
+from jaxdepth.sweeps._plan import Plan
 
 _AXIS = "sweep"
 _SLOT = "slot of the tile"  # an input that is always there: there may be no varying axis
