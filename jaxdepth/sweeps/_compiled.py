@@ -20,9 +20,18 @@ from jaxdepth.sweeps._flight import fly, is_out_of_memory
 from jaxdepth.sweeps._measure import ReturnError
 from jaxdepth.sweeps._memory import budget
 from jaxdepth.sweeps._plan import Plan
-from jaxdepth.sweeps._program import Program, Traced, compile_all, settings, tiles_of, trace
+from jaxdepth.sweeps._program import (
+    Program,
+    Traced,
+    compile_all,
+    compiled_before,
+    settings,
+    tiles_of,
+    trace,
+)
 from jaxdepth.sweeps._store import Tile
 
+Shapes = dict[str, jax.ShapeDtypeStruct]
 _ON_ACCELERATOR = 2  # calls in flight: one runs while the next is sent
 
 
@@ -97,26 +106,39 @@ class Compiled:
         self, plan: Plan, measure: Any, buckets: Sequence[Bucket], means: Resources
     ) -> None:
         self._means = means
+        self._here = settings()
         self.broken: dict[int, Exception] = {}
+        self.programs: dict[int, Future[Program]] = {}
+        shapes: list[tuple[Bucket, Shapes]] = []
         traced: list[Traced] = []
         for bucket in buckets:
-            try:
-                traced.append(trace(plan, measure, bucket))
-            except ReturnError:
-                raise
-            except Exception as error:
-                blame(plan, measure, bucket, error)
-                self.broken[bucket.number] = error
-                warnings.warn(
-                    f"`measure` cannot be compiled for {plan.named(int(bucket.members[0]))} and "
-                    f"{len(bucket.members) - 1:,} more ({said(error)}); they run one at a time, in "
-                    "Python.",
-                    stacklevel=5,
-                )
-        _check_alike(plan, traced)
-        self.shapes = traced[0].shapes if traced else None
-        self.programs = compile_all(plan, measure, traced, means.devices)
-        self._here = settings()
+            if (ready := compiled_before(plan, measure, bucket, means.devices)) is not None:
+                self.programs[bucket.number] = Future()
+                self.programs[bucket.number].set_result(ready)
+                shapes.append((bucket, ready.shapes))
+            elif (one := self._traced(plan, measure, bucket)) is not None:
+                traced.append(one)
+                shapes.append((bucket, one.shapes))
+        _check_alike(plan, shapes)
+        self.shapes = shapes[0][1] if shapes else None
+        self.programs.update(compile_all(plan, measure, traced, means.devices))
+
+    def _traced(self, plan: Plan, measure: Any, bucket: Bucket) -> Traced | None:
+        """Trace a bucket, or note why it cannot be."""
+        try:
+            return trace(plan, measure, bucket)
+        except ReturnError:
+            raise
+        except Exception as error:
+            blame(plan, measure, bucket, error)
+            self.broken[bucket.number] = error
+            warnings.warn(
+                f"`measure` cannot be compiled for {plan.named(int(bucket.members[0]))} and "
+                f"{len(bucket.members) - 1:,} more ({said(error)}); they run one at a time, in "
+                "Python.",
+                stacklevel=6,
+            )
+            return None
 
     def calls(self, tiles: Sequence[Tile], buckets: Sequence[Bucket]) -> Iterator[Call]:
         """Yield the calls that run these tiles."""
@@ -200,19 +222,16 @@ def _without_culprits(program: Program, members: np.ndarray) -> Record:
     return record_of(members, program([stand_ins])[0], messages)
 
 
-def _check_alike(plan: Plan, traced: Sequence[Traced]) -> None:
+def _check_alike(plan: Plan, shapes: Sequence[tuple[Bucket, Shapes]]) -> None:
     """Refuse a measure whose outputs differ between buckets, before anything is run."""
-
-    def told(one: Traced) -> dict[str, tuple[int, ...]]:
-        return {name: aval.shape for name, aval in one.shapes.items()}
-
-    for one in traced[1:]:
-        if told(one) != told(traced[0]):
-            first, other = (plan.named(int(each.bucket.members[0])) for each in (traced[0], one))
+    told = [{name: aval.shape for name, aval in each.items()} for _, each in shapes]
+    for (bucket, _), these in zip(shapes, told, strict=True):
+        if these != told[0]:
+            first, other = (plan.named(int(b.members[0])) for b in (shapes[0][0], bucket))
             refuse(
                 "measure",
                 "one that returns arrays of the same names and shapes everywhere",
-                f"{told(traced[0])} for {first} and {told(one)} for {other}",
+                f"{told[0]} for {first} and {these} for {other}",
                 "Pad them to one shape, or sweep those values one by one.",
             )
 

@@ -82,6 +82,7 @@ class Program:
         compiled: from inputs over (devices · tile,) to outputs over the same.
         consts: the measure's own arrays, on all devices.
         sharding: of inputs and outputs.
+        shapes: of the outputs of one configuration, by name.
         nbytes: what one call takes on all local devices, by the compiler's own analysis.
         seconds: how long compiling took.
     """
@@ -91,6 +92,7 @@ class Program:
     compiled: Any
     consts: list[Any]
     sharding: NamedSharding
+    shapes: dict[str, jax.ShapeDtypeStruct]
     nbytes: int
     seconds: float
 
@@ -123,23 +125,25 @@ class Program:
         return mine
 
 
+def compiled_before(
+    plan: Plan, measure: Any, bucket: Bucket, devices: Sequence[Any]
+) -> Program | None:
+    """Return what this process has compiled for the same measure, plan and devices already."""
+    key = _key(plan, measure, bucket, devices)
+    if key in _cache:
+        _cache.move_to_end(key)
+    return _cache.get(key)
+
+
 def compile_all(
     plan: Plan, measure: Any, traced: Sequence[Traced], devices: Sequence[Any]
 ) -> dict[int, Future[Program]]:
-    """Compile programs side by side; return them by their bucket's number as they come.
-
-    What this process has compiled for the same measure, plan and devices is used again.
-    """
+    """Compile programs side by side; return them by their bucket's number as they come."""
     pool = ThreadPoolExecutor(min(2, max(1, len(traced))))
-    futures: dict[int, Future[Program]] = {}
+    here, futures = settings(), {}
     for one in traced:
         key = _key(plan, measure, one.bucket, devices)
-        if key in _cache:
-            _cache.move_to_end(key)
-            futures[one.bucket.number] = Future()
-            futures[one.bucket.number].set_result(_cache[key])
-        else:
-            futures[one.bucket.number] = pool.submit(_compile, plan, one, devices, settings(), key)
+        futures[one.bucket.number] = pool.submit(_compile, plan, one, devices, here, key)
     pool.shutdown(wait=False)
     return futures
 
@@ -191,7 +195,14 @@ def _compile(
         compiled = jax.jit(program).lower(consts, avals).compile()
     seconds = time.perf_counter() - start
     made = Program(
-        plan, traced.bucket, compiled, consts, along, _nbytes(compiled, devices), seconds
+        plan,
+        traced.bucket,
+        compiled,
+        consts,
+        along,
+        traced.shapes,
+        _nbytes(compiled, devices),
+        seconds,
     )
     if key is not None:
         _cache[key] = made
