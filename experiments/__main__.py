@@ -123,6 +123,7 @@ def _parser(experiments: dict[str, str]) -> argparse.ArgumentParser:
     sweep.add_argument(
         "--store", type=Path, metavar="DIR", help="keep the tiles there, and not where `run` looks"
     )
+    sweep.add_argument("--retry", action="store_true", help="try again what failed")
     sweep.add_argument("--fresh", action="store_false", dest="resume", help="measure all again")
     command("check", _check, "judge the claims of stored results; exit 1 when one fails")
     command("plot", _plot, "draw the figures of stored results")
@@ -189,8 +190,6 @@ def _sweep(options: argparse.Namespace, package: str) -> int:
     from experiments import _provenance, _runner
     from experiments._store import Store, open_directory
     from experiments._sweeping import PART
-    from jaxdepth.sweeps import FailedConfigurationsError, StoreError
-
     (name,) = names
     module = _runner.load(package, names)[name]
     if not hasattr(module, "sweep"):
@@ -198,16 +197,18 @@ def _sweep(options: argparse.Namespace, package: str) -> int:
     config = _runner.settle({name: module}, choice)[name]
     sweep = module.sweep(config)
     print(sweep.plan)
+    if options.chunk is not None and options.chunk < 1:
+        raise UsageError(f"`--chunk` must be at least 1; got {options.chunk}.")
     if options.dry_run:
         print(sweep.predict(chunk=options.chunk))
         return 0
     _runner.cache_compilations(open_directory(options.out))
     identity = _provenance.digest(_provenance.identity(name, module, config))
     store = options.store or Store(options.out, name, identity).sweep(PART)
-    shared = {"chunk": options.chunk, "worker": options.worker, "resume": options.resume}
+    shared = {name: getattr(options, name) for name in ("chunk", "worker", "resume", "retry")}
     try:
         dataset = sweep.run(store, **shared)
-    except (FailedConfigurationsError, StoreError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:  # each names itself and its cure
         print(f"error: {error}", file=sys.stderr)
         return 1
     missing = dataset.attrs["missing"]

@@ -1,6 +1,7 @@
 """Running a plan: every number is what one configuration alone gives, and nothing is lost."""
 
 import functools
+import os
 import time
 
 import chex
@@ -15,6 +16,7 @@ import jaxdepth as jd
 from jaxdepth.sweeps import (
     FailedConfigurationsError,
     _compiled,
+    _memory,
     _program,
     digest,
     grid,
@@ -289,7 +291,7 @@ def test_a_measure_that_always_fails_is_given_up():
         tried.append(seed)
         raise NameError("name 'nope' is not defined")
 
-    with pytest.raises(RuntimeError, match=r"the first 100 configurations all failed, seed=.*nope"):
+    with pytest.raises(RuntimeError, match=r"all of the first 100 .* failed, seed=.*nope"):
         quiet(grid(seed=range(1000)).tiled(10), measure, host=True)
     assert len(tried) == 100
 
@@ -303,9 +305,14 @@ def test_precision_follows_the_callers(x64):
     np.testing.assert_array_equal(dataset["value"], np.array([[0.1], [0.2]]) + 2.0**40)
 
 
-def test_integers_beyond_the_precision_are_refused(x32):
-    with pytest.raises(ValueError, match=r"`seed` must be integers of 32 bits.*enable_x64"):
-        quiet(grid(seed=[2**40]), lambda seed: seed)
+def test_numbers_beyond_the_precision_are_refused(x32):
+    with pytest.raises(
+        ValueError, match=r"numbers that int32 holds; got 1099511627776.*enable_x64"
+    ):
+        quiet(grid(seed=[1, 2**40]), lambda seed: seed)
+    for beyond in (1e300, 1e-60):
+        with pytest.raises(ValueError, match="`rate` must be numbers that float32 holds"):
+            quiet(grid(rate=[1.0, beyond]), lambda rate: rate)
 
 
 def test_arrays_that_a_measure_closes_over_are_passed_to_its_program():
@@ -412,3 +419,161 @@ def test_traced_floats_that_a_float_cannot_hold_are_what_the_program_sees():
     dataset = quiet(grid(rate=traced([0.1])), lambda rate: rate)
     assert dataset["value"].dtype == jnp.result_type(float)
     assert float(dataset["value"][0]) == float(np.asarray(0.1, jnp.result_type(float)))
+
+
+def test_what_is_compiled_already_is_found_by_content_and_not_by_name():
+    def scaled(by):
+        return lambda rate: rate * by
+
+    plan = grid(rate=[1.0])
+    assert float(quiet(plan, scaled(2.0))["value"][0]) == 2
+    assert float(quiet(plan, scaled(3.0))["value"][0]) == 3
+    by = 4.0
+
+    def measure(rate):
+        return rate * by
+
+    assert float(quiet(plan, measure)["value"][0]) == 4
+    by = 5.0
+    assert float(quiet(plan, measure)["value"][0]) == 5
+
+
+@pytest.mark.once
+def test_exact_integers_are_never_rounded():
+    def crossings(depth):
+        return 2**depth.value + 1
+
+    found = quiet(grid(depth=[61, 62, 63]).tiled(3), crossings, host=True)["value"]
+    assert [int(value) for value in found] == [2**61 + 1, 2**62 + 1, 2**63 + 1]
+    plan = grid(seed=range(2)).tiled(2)
+    mixed = quiet(plan, lambda seed: 2**63 if seed else -1, host=True, throw=False)
+    assert mixed["status"].values.tolist() == [0, 1]
+    assert "int64 does not hold" in str(mixed["message"].values[1])
+    doubtful = quiet(plan, lambda seed: 2**53 + 1 if seed else 0.5, host=True, throw=False)
+    assert doubtful["status"].values.tolist() == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:`measure` cannot be compiled")
+def test_a_result_that_the_programs_dtype_does_not_hold_is_failed_and_not_wrapped(x32):
+    def measure(dim):
+        return jnp.int32(2) if dim == 1 else 2**dim
+
+    dataset = quiet(grid(dim=[1, 31, 40]), measure, throw=False)
+    assert dataset["status"].values.tolist() == [0, 1, 1]
+    assert dataset["value"].dtype == np.int32
+
+
+def test_a_buffer_that_a_measure_uses_again_is_copied():
+    out = np.zeros(2)
+
+    def measure(seed):
+        out[:] = seed
+        return out
+
+    found = quiet(grid(seed=range(3)).tiled(3), measure, host=True)["value"]
+    np.testing.assert_array_equal(found, [[0, 0], [1, 1], [2, 2]])
+
+
+def test_the_most_frequent_shape_wins():
+    def measure(seed):
+        return np.zeros(2 if seed == 0 else 1)
+
+    dataset = quiet(grid(seed=range(6)).tiled(6), measure, host=True, throw=False)
+    assert dataset["status"].values.tolist() == [1, 0, 0, 0, 0, 0]
+
+
+def test_one_value_that_always_fails_does_not_end_the_others():
+    def measure(dim, seed):
+        return seed / dim
+
+    plan = grid(dim=[0, 1, 2], seed=range(100))
+    dataset = quiet(plan, measure, host=True, throw=False)
+    np.testing.assert_array_equal(dataset["status"].sum("seed"), [100, 0, 0])
+
+
+def test_a_lost_device_ends_the_run_and_fails_no_configuration(tmp_path, monkeypatch):
+    plan = grid(rate=np.linspace(0.0, 1.0, 20)).tiled(2)
+    real, calls = _program.Program.__call__, []
+
+    def flaky(self, groups):
+        calls.append(1)
+        if len(calls) > 2:
+            raise jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_ECC_UNCORRECTABLE")
+        return real(self, groups)
+
+    def squared(rate):
+        return rate**2
+
+    monkeypatch.setattr(_program.Program, "__call__", flaky)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="ECC"):
+        quiet(plan, squared, store=tmp_path)
+    monkeypatch.undo()
+    kept = list(tmp_path.glob("tiles/*.npz"))
+    assert kept
+    assert quiet(plan, squared, store=tmp_path).attrs["failed"] == 0
+
+
+def test_failures_are_tried_again_when_asked(tmp_path, monkeypatch):
+    def measure(seed):
+        if seed == 1 and os.environ.get("SICK"):
+            raise OSError("the network is down")
+        return seed
+
+    plan = grid(seed=range(4)).tiled(1)
+    monkeypatch.setenv("SICK", "yes")
+    first = quiet(plan, measure, host=True, store=tmp_path, throw=False)
+    monkeypatch.delenv("SICK")
+    assert first.attrs["failed"] == 1
+    assert quiet(plan, measure, host=True, store=tmp_path, throw=False).attrs["failed"] == 1
+    assert quiet(plan, measure, host=True, store=tmp_path, retry=True).attrs["failed"] == 0
+
+
+def test_a_random_key_may_be_closed_over():
+    key = jax.random.key(3)
+
+    def measure(rate):
+        return rate * jax.random.uniform(key, dtype=jnp.result_type(rate))
+
+    found = quiet(grid(rate=[1.0, 2.0]), measure)["value"]
+    expected = float(jax.random.uniform(key, dtype=jnp.result_type(float)))
+    np.testing.assert_allclose(found, [expected, 2 * expected], rtol=1e-6)
+
+
+def test_one_device_and_none_twice():
+    device = jax.devices()[0]
+    assert quiet(grid(rate=[0.5]), lambda rate: rate, devices=device).attrs["devices"] == 1
+    with jax.default_device(device):
+        assert quiet(grid(rate=[0.5]), lambda rate: rate).attrs["devices"] == 1
+    with pytest.raises(ValueError, match="`devices` must be distinct devices"):
+        quiet(grid(rate=[0.5]), lambda rate: rate, devices=[device, device])
+
+
+@pytest.mark.parametrize(
+    ("member", "files", "left"),
+    [
+        (
+            "0::/jobs/mine",
+            {"jobs/memory.max": "1000", "jobs/memory.current": "700",
+             "jobs/memory.stat": "anon 100\ninactive_file 500",
+             "jobs/mine/memory.max": "max", "jobs/mine/memory.current": "600"},
+            [800],
+        ),
+        (
+            "4:memory:/mine\n0::/",
+            {"memory/mine/memory.limit_in_bytes": "1000",
+             "memory/mine/memory.usage_in_bytes": "400",
+             "memory/memory.limit_in_bytes": str(2**63 - 4096),
+             "memory/memory.usage_in_bytes": "9"},
+            [600],
+        ),
+        ("0::/", {}, []),
+    ],
+)  # fmt: skip
+@pytest.mark.once
+def test_the_limits_of_cgroups_count(tmp_path, member, files, left):
+    (tmp_path / "self").write_text(member)
+    for name, text in files.items():
+        path = tmp_path / "system" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert list(_memory._cgroup(tmp_path / "self", tmp_path / "system")) == left

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxdepth.sweeps._axes import Axis
+from jaxdepth.sweeps._identity import fingerprint
 
 WASTE = 1.3  # arithmetic in padded shapes over that in true ones
 _MOST = 512  # distinct sizes that are told apart; more are first rounded up to so many
@@ -64,9 +65,12 @@ def buckets_of(
         if axis.kind == "traced":
             continue
         if axis.kind == "static":
-            distinct: dict[Any, int] = {}
-            codes = [distinct.setdefault(_key(value), len(distinct)) for value in axis.values]
-            code, meaning = np.array(codes)[places[name]], [value for _, value in distinct]
+            # By content: 1, 1.0 and True are equal, as 0.0 and -0.0 are, and not the same.
+            prints = [fingerprint(value) for value in axis.values]
+            distinct = dict(zip(prints, axis.values, strict=True))
+            ranks = {each: rank for rank, each in enumerate(distinct)}
+            code = np.array([ranks[each] for each in prints])[places[name]]
+            meaning = list(distinct.values())
         else:
             sizes = np.array(axis.values)[places[name]]
             bounds = axis.bounds or _bounds(name, sizes)
@@ -94,10 +98,6 @@ def buckets_of(
 
 def _bounds(name: str, sizes: np.ndarray) -> tuple[int, ...]:
     return (int(sizes.max()),) if name in LOOPED else cheapest_bounds(sizes, 2)
-
-
-def _key(value: Any) -> Any:
-    return type(value), value  # 1, 1.0 and True are equal, and not the same
 
 
 def cheapest_bounds(sizes: np.ndarray, exponent: int, waste: float = WASTE) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,14 @@ from jaxdepth._misc import check_integer, refuse
 from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._dataset import Record, record_of
 from jaxdepth.sweeps._diagnosis import blame, said
-from jaxdepth.sweeps._flight import fly, is_out_of_memory
+from jaxdepth.sweeps._flight import fly
 from jaxdepth.sweeps._measure import ReturnError
 from jaxdepth.sweeps._memory import budget
 from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._program import (
+    Compiler,
     Program,
     Traced,
-    compile_all,
-    compiled_before,
     settings,
     tiles_of,
     trace,
@@ -70,13 +69,17 @@ class Resources:
 def resources(devices: Any, memory: int | None, chunk: int | None) -> Resources:
     """Check and fill in what a caller leaves open."""
     if devices is None:
-        devices = jax.local_devices()
+        config: Any = jax.config
+        chosen = config.jax_default_device
+        devices = [chosen] if isinstance(chosen, jax.Device) else jax.local_devices()
     elif isinstance(devices, str):
         try:
             devices = jax.local_devices(backend=devices)
         except RuntimeError as error:
             refuse("devices", "a platform that is here", devices, f"({error})")
-    devices = tuple(devices)
+    devices = (devices,) if isinstance(devices, jax.Device) else tuple(devices)
+    if len(set(devices)) < len(devices):
+        refuse("devices", "distinct devices", devices)
     if not devices or not all(isinstance(device, jax.Device) for device in devices):
         refuse("devices", "JAX devices, or a platform such as 'cpu'", devices)
     if len({device.platform for device in devices}) > 1:
@@ -91,65 +94,86 @@ class Call:
 
     bucket: Bucket
     tiles: list[int]
-    program: Future[Program]
+    program: Program
 
 
 class Compiled:
-    """A plan's programs, traced and on their way to being compiled.
+    """A plan's programs, traced and on their way to being compiled; leave it to stop that.
 
     Attributes:
-        broken: by bucket, why it cannot be traced.
-        shapes: of the outputs, the same in every other bucket; None where no bucket can be traced.
+        broken: by bucket, why it cannot be compiled.
+        programs: of all others.
+        shapes: of the outputs, the same in every bucket; None where no bucket can be traced.
     """
 
     def __init__(
-        self, plan: Plan, measure: Any, buckets: Sequence[Bucket], means: Resources
+        self,
+        plan: Plan,
+        measure: Any,
+        source: str | None,
+        buckets: Sequence[Bucket],
+        means: Resources,
     ) -> None:
-        self._means = means
+        self._plan, self._means, self._buckets = plan, means, buckets
         self._here = settings()
+        self._compiler = Compiler(plan, source, means.devices)
         self.broken: dict[int, Exception] = {}
         self.programs: dict[int, Future[Program]] = {}
         shapes: list[tuple[Bucket, Shapes]] = []
         traced: list[Traced] = []
         for bucket in buckets:
-            if (ready := compiled_before(plan, measure, bucket, means.devices)) is not None:
+            if (ready := self._compiler.kept(bucket)) is not None:
                 self.programs[bucket.number] = Future()
                 self.programs[bucket.number].set_result(ready)
                 shapes.append((bucket, ready.shapes))
-            elif (one := self._traced(plan, measure, bucket)) is not None:
-                traced.append(one)
-                shapes.append((bucket, one.shapes))
+                continue
+            try:
+                traced.append(trace(plan, measure, bucket))
+            except ReturnError:
+                raise
+            except Exception as error:
+                blame(plan, measure, bucket, error)
+                self._give_up(bucket, error)
+            else:
+                shapes.append((bucket, traced[-1].shapes))
         _check_alike(plan, shapes)
         self.shapes = shapes[0][1] if shapes else None
-        self.programs.update(compile_all(plan, measure, traced, means.devices))
+        self.programs.update({one.bucket.number: self._compiler.compile(one) for one in traced})
 
-    def _traced(self, plan: Plan, measure: Any, bucket: Bucket) -> Traced | None:
-        """Trace a bucket, or note why it cannot be."""
+    def __enter__(self) -> Compiled:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._compiler.stop()
+
+    def _give_up(self, bucket: Bucket, error: Exception) -> None:
+        self.broken[bucket.number] = error
+        warnings.warn(
+            f"`measure` cannot be compiled for {self._plan.named(int(bucket.members[0]))} and "
+            f"{len(bucket.members) - 1:,} more ({said(error)}); they run one at a time, in Python.",
+            stacklevel=2,
+        )
+
+    def program(self, bucket: Bucket) -> Program | None:
+        """Wait for a bucket's program; None where there is none."""
+        if bucket.number in self.broken:
+            return None
         try:
-            return trace(plan, measure, bucket)
-        except ReturnError:
-            raise
-        except Exception as error:
-            blame(plan, measure, bucket, error)
-            self.broken[bucket.number] = error
-            warnings.warn(
-                f"`measure` cannot be compiled for {plan.named(int(bucket.members[0]))} and "
-                f"{len(bucket.members) - 1:,} more ({said(error)}); they run one at a time, in "
-                "Python.",
-                stacklevel=6,
-            )
+            return self.programs[bucket.number].result()
+        except Exception as error:  # it could be traced, and not lowered
+            self._give_up(bucket, error)
             return None
 
-    def calls(self, tiles: Sequence[Tile], buckets: Sequence[Bucket]) -> Iterator[Call]:
-        """Yield the calls that run these tiles."""
-        for bucket in buckets:
-            if bucket.number in self.programs:
-                wanted = [tile for number, tile in tiles if number == bucket.number]
+    def calls(self, tiles: Sequence[Tile]) -> Iterator[Call]:
+        """Yield the calls that run these tiles, each bucket's when it is compiled."""
+        for bucket in self._buckets:
+            wanted = [tile for number, tile in tiles if number == bucket.number]
+            if wanted and (program := self.program(bucket)) is not None:
                 for together in tiles_of(bucket, wanted, len(self._means.devices)):
-                    yield Call(bucket, together, self.programs[bucket.number])
+                    yield Call(bucket, together, program)
 
     def run(
-        self, calls: Sequence[Call], keep: Callable[[Tile, Record], None]
+        self, calls: Iterable[Call], keep: Callable[[Tile, Record], None]
     ) -> Iterator[dict[Tile, Record]]:
         """Run calls; yield the records of each when they are kept."""
 
@@ -160,16 +184,13 @@ class Compiled:
                 keep(tile, record)
             return records
 
-        def nbytes(call: Call) -> int:
-            return self.needed(call)
-
-        most = min((self._means.most(call.bucket.tile) for call in calls), default=1)
-        for _, records in fly(calls, execute, nbytes, most=most, budget=self._means.memory):
+        most = min(self._means.most(bucket.tile) for bucket in self._buckets)
+        for _, records in fly(calls, execute, self.needed, most=most, budget=self._means.memory):
             yield records
 
     def needed(self, call: Call) -> int:
         """Return what a call takes, refused where memory has no room for it alone."""
-        need, have = call.program.result().nbytes, self._means.memory
+        need, have = call.program.nbytes, self._means.memory
         if need > have:
             fits = call.bucket.tile * have // need
             cure = f"Take smaller tiles: `plan.tiled({fits})`." if fits else "Give more `memory`."
@@ -183,12 +204,12 @@ class Compiled:
 
 def _measured(call: Call, means: Resources) -> dict[Tile, Record]:
     """Run one call; where it fails, find the configurations that make it."""
-    program = call.program.result()
+    program = call.program
     groups = [call.bucket.of_tile(tile) for tile in call.tiles]
     try:
         found = program(groups)
     except Exception as error:
-        if is_out_of_memory(error) or means.spread:
+        if not _from_python(error) or means.spread:
             raise
         return {
             (call.bucket.number, tile): _without_culprits(program, members)
@@ -211,7 +232,7 @@ def _without_culprits(program: Program, members: np.ndarray) -> Record:
         try:
             program([members[place : place + 1]])
         except Exception as error:
-            if is_out_of_memory(error):
+            if not _from_python(error):
                 raise
             messages[place] = said(error)
     good = [place for place in range(len(members)) if place not in messages]
@@ -220,6 +241,12 @@ def _without_culprits(program: Program, members: np.ndarray) -> Record:
     stand_ins = members.copy()
     stand_ins[list(messages)] = members[good[0]]
     return record_of(members, program([stand_ins])[0], messages)
+
+
+def _from_python(error: Exception) -> bool:
+    """Whether a callback raised (as `eqx.error_if` does), and not the device or its memory."""
+    runtime = isinstance(error, jax.errors.JaxRuntimeError)
+    return not runtime or "allback" in str(error) or "EquinoxRuntimeError" in str(error)
 
 
 def _check_alike(plan: Plan, shapes: Sequence[tuple[Bucket, Shapes]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,7 @@ def run_on_submitit(
 
     Raises:
         ValueError: bad arguments, or an executor that is none.
+        RuntimeError: every job failed; where some did, a warning tells.
 
     Example:
         >>> import submitit  # doctest: +SKIP
@@ -59,9 +62,12 @@ def run_on_submitit(
         refuse("executor", "an executor of submitit", executor)
     number = check_integer("workers", workers, 1)
     share = _Share(plan, measure, str(store), number, options)
-    jobs = executor.map_array(share, range(number))
-    for job in jobs:
-        job.wait()
+    troubles = [job.exception() for job in executor.map_array(share, range(number))]
+    if all(troubles):
+        raise RuntimeError(f"all {number} jobs failed, the first with: {troubles[0]}")
+    for worker, trouble in enumerate(troubles):
+        if trouble is not None:
+            warnings.warn(f"job {worker} of {number} died: {trouble}", stacklevel=2)
     return load(store)
 
 
@@ -110,20 +116,26 @@ def run_share(share: _Share, worker: int) -> int:
 
 
 class _Share:
-    """One worker's share, to be pickled: it brings the caller's precision, which is a thread's."""
+    """One worker's share, to be pickled: it brings the caller's settings, which are a thread's."""
 
     def __init__(
         self, plan: Plan, measure: Any, store: str, number: int, options: dict[str, Any]
     ) -> None:
         self._sweep = plan, measure, store, number, options
         config: Any = jax.config
-        self._wide = jnp.result_type(float) == jnp.float64
-        self._matmul = config.jax_default_matmul_precision
+        self._settings = (
+            (jax.enable_x64, jnp.result_type(float) == jnp.float64),
+            (jax.default_matmul_precision, config.jax_default_matmul_precision),
+            (jax.default_prng_impl, config.jax_default_prng_impl),
+            (jax.threefry_partitionable, config.jax_threefry_partitionable),
+        )
 
     def __call__(self, worker: int) -> int:
         """Run share `worker`; return how many configurations failed so far."""
         plan, measure, store, number, options = self._sweep
-        with jax.enable_x64(self._wide), jax.default_matmul_precision(self._matmul):
+        with contextlib.ExitStack() as settings:
+            for setting, value in self._settings:
+                settings.enter_context(setting(value))
             dataset = run(
                 plan,
                 measure,

@@ -88,5 +88,7 @@ def _columns(configurations: Any) -> dict[str, Any]:
             refuse(
                 name, "of one kind in all configurations", cells, "Write `static([value])` in each."
             )
+        if len({cell.bounds for cell in axes}) > 1:
+            refuse(name, "of the same bounds in all configurations", [a.bounds for a in axes])
         columns[name] = replace(axes[0], values=tuple(cell.values[0] for cell in axes))
     return columns

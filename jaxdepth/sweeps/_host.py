@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def measured_alone(
     plan: Plan,
     measure: Callable[..., Any],
     members: np.ndarray,
-    done: Callable[[bool], None],
+    done: Callable[[], object],
     shapes: dict[str, Any] | None = None,
 ) -> Record:
     """Measure some configurations one by one.
@@ -26,43 +27,80 @@ def measured_alone(
         plan: whose.
         measure: called with plain values.
         members: their flat indices.
-        done: told after each whether it was measured.
+        done: called after each.
         shapes: dtype and shape of every output, where a compiled program of another bucket fixes
             them.
     """
     rows: list[dict[str, np.ndarray]] = []
     messages: dict[int, str] = {}
-    first: dict[str, np.ndarray] | None = None
     for place, index in enumerate(members.tolist()):
         try:
             row = outputs(plan, measure(**alone(plan, index)), as_numpy)
-            first = first or _like(row, shapes)
-            _check_alike(row, first)
+            rows.append({name: np.array(array) for name, array in row.items()})  # it may be reused
         except Exception as error:
             messages[place] = said(error)
-            row = {}
-        rows.append(row)
-        done(bool(row))
+            rows.append({})
+        done()
+    usual = _usual(rows) if shapes is None else _form(shapes)
+    for place, row in enumerate(rows):
+        if row and _form(row) != usual:
+            messages[place] = f"returned {dict(_form(row))} where others return {dict(usual)}"
+            row.clear()
     stacked: dict[str, np.ndarray] = {}
-    if first is not None:
-        for name, blank in first.items():
-            cells = [row.get(name, blank) for row in rows]
-            array = np.stack(cells)
-            stacked[name] = array.astype(blank.dtype) if shapes else array
+    for name, shape in usual:
+        cells = [row.get(name) for row in rows]
+        wanted = None if shapes is None else shapes[name].dtype
+        stacked[name] = _joined(name, shape, cells, wanted, messages)
     return record_of(members, stacked, messages)
 
 
-def _like(row: dict[str, np.ndarray], shapes: dict[str, Any] | None) -> dict[str, np.ndarray]:
-    if shapes is None:
-        return {name: np.zeros_like(array) for name, array in row.items()}
-    return {name: np.zeros(aval.shape, aval.dtype) for name, aval in shapes.items()}
+Form = tuple[tuple[str, tuple[int, ...]], ...]  # names and shapes of what was returned
 
 
-def _check_alike(row: dict[str, np.ndarray], first: dict[str, np.ndarray]) -> None:
-    if row.keys() != first.keys():
-        raise ValueError(f"returned {sorted(row)} where others return {sorted(first)}")
-    for name, array in row.items():
-        if array.shape != first[name].shape:
-            raise ValueError(
-                f"returned {name} of shape {array.shape} where others return {first[name].shape}"
-            )
+def _form(row: Mapping[str, Any]) -> Form:
+    return tuple((name, tuple(row[name].shape)) for name in sorted(row))
+
+
+def _usual(rows: list[dict[str, np.ndarray]]) -> Form:
+    """Return the most frequent form."""
+    forms = collections.Counter(_form(row) for row in rows if row)
+    return forms.most_common(1)[0][0] if forms else ()
+
+
+def _joined(
+    name: str,
+    shape: tuple[int, ...],
+    cells: list[np.ndarray | None],
+    wanted: Any,
+    messages: dict[int, str],
+) -> np.ndarray:
+    """Stack one output; what a common dtype would change is failed, and nothing is rounded."""
+    there = [cell for cell in cells if cell is not None]
+    dtype = wanted or _common(there)
+    blank = np.zeros(shape, dtype)
+    column = []
+    for place, cell in enumerate(cells):
+        if cell is not None and not _kept(cell, dtype):
+            messages[place] = f"returned {name} = {cell!r}, which {dtype} does not hold"
+            cell = None
+        column.append(blank if cell is None else cell.astype(dtype))
+    return np.stack(column)
+
+
+def _common(there: list[np.ndarray]) -> np.dtype:
+    dtype = np.result_type(*there) if there else np.dtype(float)
+    integers = all(cell.dtype.kind in "iu" for cell in there)
+    if there and integers and dtype.kind == "f":  # NumPy's answer to int64 beside uint64
+        return np.dtype(np.uint64 if all((cell >= 0).all() for cell in there) else np.int64)
+    return dtype
+
+
+def _kept(cell: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether a cast keeps a result: integers exactly, floats to the dtype's rounding."""
+    if cell.dtype.kind in "iu":
+        if dtype.kind in "iu":
+            least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+            return all(least <= int(each) <= most for each in cell.ravel())
+        if dtype.kind == "f":
+            return all(int(each) == int(np.asarray(each, dtype)) for each in cell.ravel())
+    return np.can_cast(cell.dtype, dtype, "same_kind")

@@ -23,7 +23,6 @@ class ReturnError(ValueError):
 
 
 _NUMBERS = (bool, int, float, complex)
-_INT32 = np.iinfo(np.int32)
 
 
 def check_measure(plan: Plan, measure: Any) -> None:
@@ -46,23 +45,32 @@ def varying(plan: Plan) -> list[str]:
     return [name for name, axis in plan.axes.items() if axis.kind != "static"]
 
 
+def check_values(plan: Plan) -> None:
+    """Refuse numbers that the dtypes of a program do not hold, on any axis."""
+    for name in varying(plan):
+        values = np.array(plan.axes[name].values)
+        dtype = _dtype(plan, name)
+        with np.errstate(all="ignore"):
+            held = values.astype(dtype)
+        if values.dtype.kind == "i":
+            lost = held != values
+        else:
+            lost = (np.isfinite(values) != np.isfinite(held)) | ((held == 0) != (values == 0))
+        if lost.any():
+            cure = "Turn 64-bit on: `with jax.enable_x64(True):`."
+            refuse(name, f"numbers that {dtype} holds", values[lost][0].item(), cure)
+
+
 def inputs(plan: Plan, flat: np.ndarray) -> dict[str, np.ndarray]:
     """Return the numbers of some configurations on those axes, in the dtypes of a program."""
-    found = {}
-    for name in varying(plan):
-        values = plan.values(name, flat)
-        dtype = np.dtype(np.int32 if plan.axes[name].kind == "padded" else _dtype(values))
-        if values.dtype.kind == "i" and dtype == np.int32:
-            beyond = values[(values > _INT32.max) | (values < _INT32.min)]
-            if len(beyond):
-                cure = "Turn 64-bit on: `with jax.enable_x64(True):`."
-                refuse(name, "integers of 32 bits while 64-bit is off", int(beyond[0]), cure)
-        found[name] = values.astype(dtype)
-    return found
+    return {name: plan.values(name, flat).astype(_dtype(plan, name)) for name in varying(plan)}
 
 
-def _dtype(values: np.ndarray) -> Any:
-    return jnp.result_type(float if values.dtype.kind == "f" else int)
+def _dtype(plan: Plan, name: str) -> np.dtype:
+    axis = plan.axes[name]
+    if axis.kind == "padded":
+        return np.dtype(np.int32)
+    return np.dtype(jnp.result_type(float if isinstance(axis.values[0], float) else int))
 
 
 def arguments(plan: Plan, bucket: Bucket, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,19 +36,21 @@ def _ram() -> Iterator[int]:
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _cgroup() -> Iterator[int]:
+def _cgroup(
+    member: Path = Path("/proc/self/cgroup"), system: Path = Path("/sys/fs/cgroup")
+) -> Iterator[int]:
     """Yield what every cgroup of this process leaves: a limit may stand on any of its parents."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = member.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if not controllers:  # version 2
-            root, most, used = Path("/sys/fs/cgroup"), "memory.max", "memory.current"
+            root, most, used = system, "memory.max", "memory.current"
         elif "memory" in controllers.split(","):
             root, most, used = (
-                Path("/sys/fs/cgroup/memory"),
+                system / "memory",
                 "memory.limit_in_bytes",
                 "memory.usage_in_bytes",
             )
@@ -59,6 +61,16 @@ def _cgroup() -> Iterator[int]:
             with contextlib.suppress(OSError, ValueError):  # "max" is no number, and no limit
                 limit = int((folder / most).read_text())
                 if limit < 2**60:
-                    yield max(limit - int((folder / used).read_text()), 0)
+                    taken = int((folder / used).read_text()) - _reclaimable(folder)
+                    yield max(limit - taken, 0)
             if folder == root:
                 break
+
+
+def _reclaimable(folder: Path) -> int:
+    """Return the bytes of files that the kernel keeps only while nobody wants the memory."""
+    with contextlib.suppress(OSError, ValueError):
+        rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        books = {row[0]: int(row[1]) for row in rows}
+        return books.get("total_inactive_file", books.get("inactive_file", 0))
+    return 0

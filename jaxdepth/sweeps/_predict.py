@@ -12,8 +12,9 @@ import numpy as np
 from jaxdepth.sweeps._buckets import Bucket
 from jaxdepth.sweeps._compiled import Compiled, Resources, resources
 from jaxdepth.sweeps._host import measured_alone
-from jaxdepth.sweeps._measure import check_measure
+from jaxdepth.sweeps._measure import check_measure, check_values
 from jaxdepth.sweeps._plan import Plan
+from jaxdepth.sweeps._program import source_of
 from jaxdepth.sweeps._progress import duration
 
 _WEIGHTS = {0.0: 1, 0.5: 4, 1.0: 1}  # Simpson's: costs rise along a sorted bucket
@@ -64,8 +65,8 @@ def predict(
 ) -> Prediction:
     """Say what a run will take, before it is run.
 
-    Compiles every program (a later `run` in this process uses them) and times the first, the middle
-    and the last tile of each bucket; nothing is stored.
+    Compiles every program (a later `run` in this process uses the last 256) and times the first,
+    the middle and the last tile of each bucket; nothing is stored.
 
     Args:
         plan: from `grid`.
@@ -91,34 +92,35 @@ def predict(
         1
     """
     check_measure(plan, measure)
+    check_values(plan)
     means = resources(devices, memory, chunk)
     tiles = sum(bucket.num_tiles for bucket in plan.buckets)
     if host:
         seconds = sum(_seconds_alone(plan, measure, bucket) for bucket in plan.buckets)
         return Prediction(plan.size, len(plan.buckets), 0, tiles, 1, 0, 0.0, seconds)
-    compiled = Compiled(plan, measure, plan.buckets, means)
-    programs = {number: future.result() for number, future in compiled.programs.items()}
+    with Compiled(plan, measure, source_of(measure), plan.buckets, means) as compiled:
+        programs = [compiled.program(bucket) for bucket in plan.buckets]
+        seconds, peak, together = 0.0, 0, 0
+        for bucket, program in zip(plan.buckets, programs, strict=True):
+            if program is None:
+                seconds += _seconds_alone(plan, measure, bucket)
+                continue
+            flying = _flying(bucket, program.nbytes, means)
+            peak = max(peak, flying * program.nbytes)
+            together = max(together, flying * bucket.tile * len(means.devices))
+            seconds += _seconds(compiled, bucket, flying, means)
     results = sum(
         math.prod(aval.shape) * np.dtype(aval.dtype).itemsize
         for aval in (compiled.shapes or {}).values()
     )
-    seconds, peak, together = 0.0, 0, 0
-    for bucket in plan.buckets:
-        if bucket.number in compiled.broken:
-            seconds += _seconds_alone(plan, measure, bucket)
-            continue
-        flying = _flying(bucket, programs[bucket.number].nbytes, means)
-        peak = max(peak, flying * programs[bucket.number].nbytes)
-        together = max(together, flying * bucket.tile * len(means.devices))
-        seconds += _seconds(compiled, bucket, flying, means)
     return Prediction(
         configurations=plan.size,
         buckets=len(plan.buckets),
-        compilations=len(programs),
+        compilations=sum(program is not None for program in programs),
         tiles=tiles,
         in_flight=min(together, plan.size) or 1,
         nbytes=peak + plan.size * results,
-        compile_seconds=sum(program.seconds for program in programs.values()),
+        compile_seconds=sum(program.seconds for program in programs if program is not None),
         seconds=seconds,
     )
 
@@ -131,21 +133,28 @@ def _flying(bucket: Bucket, nbytes: int, means: Resources) -> int:
 
 def _seconds(compiled: Compiled, bucket: Bucket, flying: int, means: Resources) -> float:
     """Return the seconds of a bucket, by its first, middle and last tiles, as many as fly."""
-    per_call = 0.0
     calls = -(-bucket.num_tiles // len(means.devices))
+    weights: dict[int, int] = {}
     for quantile, weight in _WEIGHTS.items():
         tile = round(quantile * (bucket.num_tiles - 1))
-        same = list(compiled.calls([(bucket.number, tile)] * len(means.devices), [bucket]))
-        if quantile == 0.0:
-            list(compiled.run(same, lambda *_: None))  # the first call pays for more than itself
+        weights[tile] = weights.get(tile, 0) + weight
+    per_call = 0.0
+    for place, (tile, weight) in enumerate(weights.items()):
+        same = list(compiled.calls([(bucket.number, tile)] * len(means.devices)))
+        if place == 0:
+            list(compiled.run(same, _forget))  # the first call pays for more than itself
         start = time.perf_counter()
-        list(compiled.run(same * flying, lambda *_: None))
-        per_call += weight / 6 * (time.perf_counter() - start) / flying
+        list(compiled.run(same * flying, _forget))
+        per_call += weight / sum(weights.values()) * (time.perf_counter() - start) / flying
     return per_call * calls
+
+
+def _forget(tile: object, record: object) -> None:
+    del tile, record
 
 
 def _seconds_alone(plan: Plan, measure: Any, bucket: Bucket) -> float:
     places = sorted({round(q * (len(bucket.members) - 1)) for q in _WEIGHTS})
     start = time.perf_counter()
-    measured_alone(plan, measure, bucket.members[places], lambda _: None)
+    measured_alone(plan, measure, bucket.members[places], lambda: None)
     return (time.perf_counter() - start) / len(places) * len(bucket.members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,13 +18,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxdepth.sweeps._buckets import Bucket
-from jaxdepth.sweeps._identity import precision
+from jaxdepth.sweeps._identity import environment, fingerprint
 from jaxdepth.sweeps._measure import arguments, as_jax, inputs, outputs
 from jaxdepth.sweeps._plan import Plan
 
 _AXIS = "sweep"
 _SLOT = "slot of the tile"  # an input that is always there: there may be no varying axis
-_KEPT = 64  # programs that are kept for a next call
+_KEPT = 256  # programs that are kept for a next call
+_lock = threading.Lock()
 _cache: collections.OrderedDict[Any, Program] = collections.OrderedDict()
 
 
@@ -125,27 +127,60 @@ class Program:
         return mine
 
 
-def compiled_before(
-    plan: Plan, measure: Any, bucket: Bucket, devices: Sequence[Any]
-) -> Program | None:
-    """Return what this process has compiled for the same measure, plan and devices already."""
-    key = _key(plan, measure, bucket, devices)
-    if key in _cache:
-        _cache.move_to_end(key)
-    return _cache.get(key)
+def source_of(measure: Any) -> str | None:
+    """Return the hash of a measure's content; None where it has none to be told."""
+    try:
+        return fingerprint(measure)
+    except ValueError:
+        return None
 
 
-def compile_all(
-    plan: Plan, measure: Any, traced: Sequence[Traced], devices: Sequence[Any]
-) -> dict[int, Future[Program]]:
-    """Compile programs side by side; return them by their bucket's number as they come."""
-    pool = ThreadPoolExecutor(min(2, max(1, len(traced))))
-    here, futures = settings(), {}
-    for one in traced:
-        key = _key(plan, measure, one.bucket, devices)
-        futures[one.bucket.number] = pool.submit(_compile, plan, one, devices, here, key)
-    pool.shutdown(wait=False)
-    return futures
+class Compiler:
+    """Programs of one measure over one plan, compiled in threads, and kept for the next call.
+
+    What is kept is found by content, `source`: the same function with other captured values is
+    another measure, and a function made anew from the same code is not.
+    """
+
+    def __init__(
+        self, plan: Plan, source: str | None, devices: Sequence[Any], threads: int = 2
+    ) -> None:
+        self._plan, self._source, self._devices = plan, source, tuple(devices)
+        self._pool = ThreadPoolExecutor(threads)
+        self._surroundings = repr(environment())
+
+    def kept(self, bucket: Bucket) -> Program | None:
+        """Return what this process has compiled for such a bucket already."""
+        key = self._key(bucket)
+        with _lock:
+            if key in _cache:
+                _cache.move_to_end(key)
+            return _cache.get(key)
+
+    def compile(self, traced: Traced) -> Future[Program]:
+        """Start compiling."""
+        here, key = settings(), self._key(traced.bucket)
+
+        def compiled() -> Program:
+            with here():
+                program = _compile(self._plan, traced, self._devices)
+            if key is not None:
+                with _lock:
+                    _cache[key] = program
+                    while len(_cache) > _KEPT:
+                        _cache.popitem(last=False)
+            return program
+
+        return self._pool.submit(compiled)
+
+    def stop(self) -> None:
+        """Compile nothing more; what is at work cannot be stopped."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _key(self, bucket: Bucket) -> Any:
+        if self._source is None:
+            return None
+        return self._source, self._plan.digest, bucket.number, self._devices, self._surroundings
 
 
 def settings() -> Callable[[], contextlib.AbstractContextManager[Any]]:
@@ -154,23 +189,7 @@ def settings() -> Callable[[], contextlib.AbstractContextManager[Any]]:
     return lambda: jax.enable_x64(wide)
 
 
-def _key(plan: Plan, measure: Any, bucket: Bucket, devices: Sequence[Any]) -> Any:
-    exact = tuple(precision().values())
-    try:
-        key = measure, plan.digest, bucket.number, tuple(devices), exact
-        hash(key)
-    except TypeError:
-        return None
-    return key
-
-
-def _compile(
-    plan: Plan,
-    traced: Traced,
-    devices: Sequence[Any],
-    here: Callable[[], contextlib.AbstractContextManager[Any]],
-    key: Any,
-) -> Program:
+def _compile(plan: Plan, traced: Traced, devices: Sequence[Any]) -> Program:
     mesh = Mesh(np.array(devices), (_AXIS,))
     along, whole = NamedSharding(mesh, PartitionSpec(_AXIS)), NamedSharding(mesh, PartitionSpec())
     start = time.perf_counter()
@@ -179,22 +198,20 @@ def _compile(
         flat = jax.core.eval_jaxpr(traced.jaxpr, consts, *jax.tree.leaves(values))
         return jax.tree.unflatten(traced.tree, flat)
 
-    with here():
-        program = jax.shard_map(
-            tile,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec(_AXIS)),
-            out_specs=PartitionSpec(_AXIS),
-            check_vma=False,
-        )
-        consts = [_everywhere(const, whole) for const in traced.consts]
-        avals = {
-            name: jax.ShapeDtypeStruct((len(devices) * aval.shape[0],), aval.dtype, sharding=along)
-            for name, aval in traced.avals.items()
-        }
-        compiled = jax.jit(program).lower(consts, avals).compile()
-    seconds = time.perf_counter() - start
-    made = Program(
+    program = jax.shard_map(
+        tile,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(_AXIS)),
+        out_specs=PartitionSpec(_AXIS),
+        check_vma=False,
+    )
+    consts = [_everywhere(const, whole) for const in traced.consts]
+    avals = {
+        name: jax.ShapeDtypeStruct((len(devices) * aval.shape[0],), aval.dtype, sharding=along)
+        for name, aval in traced.avals.items()
+    }
+    compiled = jax.jit(program).lower(consts, avals).compile()
+    return Program(
         plan,
         traced.bucket,
         compiled,
@@ -202,16 +219,13 @@ def _compile(
         along,
         traced.shapes,
         _nbytes(compiled, devices),
-        seconds,
+        time.perf_counter() - start,
     )
-    if key is not None:
-        _cache[key] = made
-        while len(_cache) > _KEPT:
-            _cache.popitem(last=False)
-    return made
 
 
 def _everywhere(const: Any, sharding: NamedSharding) -> Any:
+    if jnp.issubdtype(const.dtype, jax.dtypes.extended):  # a random key
+        return jax.device_put(const, sharding)
     host = np.asarray(const)
     return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 

@@ -33,7 +33,7 @@ class Progress:
         """Print a line of its own."""
         if self._shown:
             blank = f"\r{' ' * self._width}\r" if self._terminal else ""
-            print(blank + line, file=sys.stderr, flush=True)
+            self._print(blank + line + "\n")
 
     def finish(self) -> None:
         """Print the last line."""
@@ -43,10 +43,17 @@ class Progress:
     def _draw(self, now: float) -> None:
         line = self._line(now)
         if self._terminal:
-            print(f"\r{line:{self._width}}", end="", file=sys.stderr, flush=True)
+            self._print(f"\r{line:{self._width}}")
             self._width = len(line)
         else:
-            print(line, file=sys.stderr, flush=True)
+            self._print(line + "\n")
+
+    def _print(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):  # nobody listens any more; the run goes on
+            self._shown = False
 
     def _line(self, now: float) -> str:
         done, rate = self._stored + self._done, self._done / max(now - self._start, 1e-9)

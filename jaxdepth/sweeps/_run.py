@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import errno
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ import numpy as np
 
 from jaxdepth._misc import refuse
 from jaxdepth.sweeps._compiled import Compiled, Resources, resources
-from jaxdepth.sweeps._dataset import FAILED, MEMBERS, UNMEASURED, Record, assemble
+from jaxdepth.sweeps._dataset import FAILED, MEMBERS, MESSAGE, UNMEASURED, Record, assemble
 from jaxdepth.sweeps._extra import needed
 from jaxdepth.sweeps._host import measured_alone
 from jaxdepth.sweeps._identity import environment, fingerprint, named
-from jaxdepth.sweeps._measure import check_measure
+from jaxdepth.sweeps._measure import check_measure, check_values
 from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._processes import agreed, together
+from jaxdepth.sweeps._program import source_of
 from jaxdepth.sweeps._progress import Progress
 from jaxdepth.sweeps._store import Store, StoreError, Tile, check_share
 
@@ -49,10 +50,11 @@ def run(
     measure: Callable[..., Any],
     *,
     store: str | Path | None = None,
-    devices: Sequence[Any] | str | None = None,
+    devices: Sequence[jax.Device] | jax.Device | str | None = None,
     chunk: int | None = None,
     host: bool = False,
     resume: bool = True,
+    retry: bool = False,
     progress: bool = True,
     memory: int | None = None,
     worker: tuple[int, int] | None = None,
@@ -80,6 +82,7 @@ def run(
         host: call the measure in Python, one configuration at a time, with plain values: for
             methods that cannot be compiled. What raises is recorded as failed, the others go on.
         resume: use what is stored already; otherwise measure everything again.
+        retry: try again what is stored as failed.
         progress: show what is done, the rate, and the time left on standard error.
         memory: bytes for tiles in flight together; None for most of what is free (RAM, and the
             limits of cgroups; an accelerator's own).
@@ -117,6 +120,8 @@ def run(
     if not isinstance(plan, Plan):
         refuse("plan", "a plan, as `jd.sweeps.grid` makes it", plan)
     check_measure(plan, measure)
+    if not host:
+        check_values(plan)
     share = check_share(worker)
     means = resources(devices, memory, chunk)
     if (means.spread or share != (0, 1)) and store is None:
@@ -124,10 +129,11 @@ def run(
     if host and means.spread:
         refuse("devices", "of this process, with `host=True`", means.devices)
     needed("xarray")
-    description = _described(plan, measure, host, dict(units or {}), means)
+    source = source_of(measure) if store is None else fingerprint(measure)
+    description = _described(plan, measure, source, host, dict(units or {}), means)
     kept = None if store is None else Store.open(store, description)
     with _held(kept, share):
-        records = _run(plan, measure, kept, share, means, host, resume, progress)
+        records = _run(plan, measure, kept, share, means, host, (resume, retry), progress)
     if kept is not None:
         together("every process has stored its tiles", means.spread)
         others = {tile: kept.fetch(tile) for tile in _tiles(plan) if tile not in records}
@@ -147,69 +153,78 @@ def _run(
     share: tuple[int, int],
     means: Resources,
     host: bool,
-    resume: bool,
+    again: tuple[bool, bool],
     progress: bool,
 ) -> dict[Tile, Record]:
     """Return the records of this share by tile: fetched where stored, else measured."""
     mine = _tiles(plan)[share[0] :: share[1]]
-    records = {tile: store.fetch(tile) if store and resume else None for tile in mine}
+    records = {tile: _fetched(store, tile, *again) for tile in mine}
     stored = np.array([record is not None for record in records.values()])
     stored = agreed(stored, means.spread)
     todo = [tile for tile, there in zip(mine, stored, strict=True) if not there]
     sizes = {tile: len(plan.buckets[tile[0]].of_tile(tile[1])) for tile in mine}
     total = sum(sizes.values())
     bar = Progress(total, total - sum(sizes[tile] for tile in todo), shown=progress)
-    hope = _Hope(plan)
+    hope = _Hope(plan, records.values())
 
     def keep(tile: Tile, record: Record) -> None:
         if store is not None:
-            store.keep(tile, record)
+            with _full_disk_told(store):
+                store.keep(tile, record)
 
     def one_by_one(tiles: Sequence[Tile], shapes: Any) -> None:
-        def done(success: bool) -> None:
-            bar.advance(1)
-            hope.count(success)
-
         for tile in tiles:
             members = plan.buckets[tile[0]].of_tile(tile[1])
-            records[tile] = record = measured_alone(plan, measure, members, done, shapes)
+            records[tile] = record = measured_alone(
+                plan, measure, members, lambda: bar.advance(1), shapes
+            )
             keep(tile, record)
-            hope.check(record)
+            hope.take(tile, record)
 
-    with _full_disk_told(store), _interruption_told(store):
+    with _interruption_told(store):
         if host:
             one_by_one(todo, None)
         elif todo:
             wanted = {number for number, _ in todo}
             buckets = [bucket for bucket in plan.buckets if bucket.number in wanted]
-            compiled = Compiled(plan, measure, buckets, means)
-            for measured in compiled.run(list(compiled.calls(todo, buckets)), keep):
-                records.update(measured)
-                for record in measured.values():
-                    bar.advance(len(record[MEMBERS]))
-                    hope.count(not record[FAILED].all())
+            with Compiled(plan, measure, source_of(measure), buckets, means) as compiled:
+                for measured in compiled.run(compiled.calls(todo), keep):
+                    records.update(measured)
+                    for tile, record in measured.items():
+                        bar.advance(len(record[MEMBERS]))
+                        hope.take(tile, record)
             one_by_one([tile for tile in todo if tile[0] in compiled.broken], compiled.shapes)
         bar.finish()
     return {tile: record for tile, record in records.items() if record is not None}
 
 
+def _fetched(store: Store | None, tile: Tile, resume: bool, retry: bool) -> Record | None:
+    record = store.fetch(tile) if store is not None and resume else None
+    return None if record is not None and retry and record[FAILED].any() else record
+
+
 class _Hope:
-    """Whether a measure can succeed at all: many failures and no success say no."""
+    """Whether a measure can succeed at all: failures in every bucket and no success say no."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._succeeded, self._failed = False, 0
+    def __init__(self, plan: Plan, records: Iterable[Record | None]) -> None:
+        self._plan, self._failed = plan, 0
+        self._untried = {bucket.number for bucket in plan.buckets}
+        self._succeeded = any(not record[FAILED].all() for record in records if record)
 
-    def count(self, success: bool) -> None:
-        self._succeeded |= success
-        self._failed += not success
+    def take(self, tile: Tile, record: Record) -> None:
+        """Take a record in.
 
-    def check(self, record: Record) -> None:
-        if not self._succeeded and self._failed >= _HOPELESS:
-            index, message = int(record[MEMBERS][0]), str(record["message"][0])
+        Raises:
+            RuntimeError: none has succeeded, many have failed, and every bucket was tried.
+        """
+        self._untried.discard(tile[0])
+        self._succeeded |= not record[FAILED].all()
+        self._failed += int(record[FAILED].sum())
+        if not self._succeeded and not self._untried and self._failed >= _HOPELESS:
             raise RuntimeError(
-                f"the first {self._failed} configurations all failed, {self._plan.named(index)} "
-                f"with {message}. Mend the measure; nothing else was tried."
+                f"all of the first {self._failed:,} configurations failed, "
+                f"{self._plan.named(int(record[MEMBERS][0]))} with {record[MESSAGE][0]}. Mend the "
+                "measure; nothing else was tried."
             )
 
 
@@ -218,13 +233,18 @@ def _tiles(plan: Plan) -> list[Tile]:
 
 
 def _described(
-    plan: Plan, measure: Any, host: bool, units: dict[str, str], means: Resources
+    plan: Plan,
+    measure: Any,
+    source: str | None,
+    host: bool,
+    units: dict[str, str],
+    means: Resources,
 ) -> dict[str, Any]:
     surroundings = environment()
-    surroundings["backend"] = means.devices[0].platform
+    surroundings["device"] = f"{means.devices[0].platform}: {means.devices[0].device_kind}"
     identity = {
         "plan": plan.described(),
-        "measure": {"name": named(measure), "source": fingerprint(measure), "host": host},
+        "measure": {"name": named(measure), "source": source, "host": host},
         **surroundings,
     }
     axes = {
@@ -264,12 +284,10 @@ def _held(store: Store | None, share: tuple[int, int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _full_disk_told(store: Store | None) -> Iterator[None]:
+def _full_disk_told(store: Store) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if store is None or isinstance(error, StoreError):
-            raise
         cure = "Free space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Mend it"
         raise StoreError(
             f"`store` {str(store.folder)!r} cannot be written any more: {error.strerror or error}. "
