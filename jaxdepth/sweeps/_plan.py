@@ -76,7 +76,8 @@ class Plan:
             for name, axis in self.axes.items()
         }
         shapes = [[b.maxima, len(b.members), b.tile] for b in self.buckets]
-        return {"dimensions": dict(self.dims), "axes": axes, "buckets": sha(repr(shapes))}
+        order = [list(each) for each in self.dims.items()]  # it decides where a flat index lies
+        return {"dimensions": order, "axes": axes, "buckets": sha(repr(shapes))}
 
     def tiled(self, tile: int) -> Plan:
         """Return this plan with `tile` configurations in one call of a program.

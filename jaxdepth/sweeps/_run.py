@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import errno
-import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +14,10 @@ import numpy as np
 from jaxdepth._misc import refuse
 from jaxdepth.sweeps._compiled import Compiled, Resources, resources
 from jaxdepth.sweeps._dataset import FAILED, MEMBERS, MESSAGE, UNMEASURED, Record, assemble
+from jaxdepth.sweeps._describe import described
 from jaxdepth.sweeps._extra import needed
 from jaxdepth.sweeps._host import measured_alone
-from jaxdepth.sweeps._identity import environment, fingerprint, named
+from jaxdepth.sweeps._identity import fingerprint
 from jaxdepth.sweeps._measure import check_measure, check_values
 from jaxdepth.sweeps._plan import Plan
 from jaxdepth.sweeps._processes import agreed, together
@@ -130,7 +129,7 @@ def run(
         refuse("devices", "of this process, with `host=True`", means.devices)
     needed("xarray")
     source = source_of(measure) if store is None else fingerprint(measure)
-    description = _described(plan, measure, source, host, dict(units or {}), means)
+    description = described(plan, measure, source, host, dict(units or {}), means)
     kept = None if store is None else Store.open(store, description)
     with _held(kept, share):
         records = _run(plan, measure, kept, share, means, host, (resume, retry), progress)
@@ -230,48 +229,6 @@ class _Hope:
 
 def _tiles(plan: Plan) -> list[Tile]:
     return [(bucket.number, tile) for bucket in plan.buckets for tile in range(bucket.num_tiles)]
-
-
-def _described(
-    plan: Plan,
-    measure: Any,
-    source: str | None,
-    host: bool,
-    units: dict[str, str],
-    means: Resources,
-) -> dict[str, Any]:
-    surroundings = environment()
-    surroundings["device"] = f"{means.devices[0].platform}: {means.devices[0].device_kind}"
-    identity = {
-        "plan": plan.described(),
-        "measure": {"name": named(measure), "source": source, "host": host},
-        **surroundings,
-    }
-    axes = {
-        name: {"dimension": plan.places[name], "kind": axis.kind, "values": axis.labels()}
-        for name, axis in plan.axes.items()
-    }
-    attributes = {
-        "title": f"{named(measure)} over {', '.join(plan.axes)}",
-        "Conventions": "CF-1.11",
-        "source": f"jaxdepth {surroundings['versions']['jaxdepth']}, "
-        f"JAX {surroundings['versions']['jax']}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "backend": means.devices[0].platform,
-        "device": means.devices[0].device_kind,
-        "devices": len(means.devices),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "precision": surroundings["precision"]["float"],
-        "plan": plan.digest,
-    }
-    return {
-        "identity": identity,
-        "dimensions": dict(plan.dims),
-        "axes": axes,
-        "units": units,
-        "attributes": attributes,
-    }
 
 
 @contextlib.contextmanager
