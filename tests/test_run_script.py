@@ -65,7 +65,9 @@ def test_an_old_python_gets_one_clear_line(script, monkeypatch, capsys):
 def test_what_is_needed_is_read_from_the_project_file(script):
     experiments, test = script.requirements("experiments"), script.requirements("test")
     runtime = {"jax", "jaxlib", "equinox", "optax", "jaxtyping"}
-    assert runtime | {"matplotlib", "python-flint", "scikit-learn"} == set(experiments)
+    extras = {"matplotlib", "python-flint", "scikit-learn"}
+    sweeps = {"xarray", "h5netcdf", "h5py", "filelock"}
+    assert runtime | extras | sweeps == set(experiments)
     assert experiments.items() <= test.items()
     assert {"pytest", "chex", "hypothesis", "mpmath"} | set(script.OPTIONAL) <= set(test)
     assert set(script.IMPORTED_AS) <= set(test)
