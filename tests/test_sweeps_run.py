@@ -577,3 +577,37 @@ def test_the_limits_of_cgroups_count(tmp_path, member, files, left):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert list(_memory._cgroup(tmp_path / "self", tmp_path / "system")) == left
+
+
+def test_an_interrupted_run_keeps_what_is_stored_and_says_so(tmp_path, monkeypatch, capsys):
+    def measure(seed):
+        if seed == 2 and os.environ.get("STOP"):
+            raise KeyboardInterrupt
+        return seed
+
+    plan = grid(seed=range(4)).tiled(1)
+    monkeypatch.setenv("STOP", "yes")
+    with pytest.raises(KeyboardInterrupt):
+        quiet(plan, measure, host=True, store=tmp_path)
+    assert "is kept; the same call resumes" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("tiles/*.npz"))) == 2
+    monkeypatch.delenv("STOP")
+    assert quiet(plan, measure, host=True, store=tmp_path)["value"].values.tolist() == [0, 1, 2, 3]
+
+
+def test_a_bucket_that_does_not_lower_is_tried_alone_and_named(monkeypatch):
+    compiled = _program._compile
+
+    def failing(plan, traced, devices):
+        if traced.bucket.statics["dim"] == 2:
+            raise NotImplementedError("no such routine")
+        return compiled(plan, traced, devices)
+
+    monkeypatch.setattr(_program, "_compile", failing)
+
+    def measure(dim, rate):
+        return rate * dim + 3
+
+    with pytest.warns(UserWarning, match="cannot be compiled for dim=2.*no such routine"):
+        dataset = quiet(grid(dim=[1, 2], rate=[0.5, 1.5]), measure)
+    np.testing.assert_allclose(dataset["value"], [[3.5, 4.0], [4.5, 6.0]])
