@@ -610,4 +610,4 @@ def test_a_bucket_that_does_not_lower_is_tried_alone_and_named(monkeypatch):
 
     with pytest.warns(UserWarning, match="cannot be compiled for dim=2.*no such routine"):
         dataset = quiet(grid(dim=[1, 2], rate=[0.5, 1.5]), measure)
-    np.testing.assert_allclose(dataset["value"], [[3.5, 4.0], [4.5, 6.0]])
+    np.testing.assert_allclose(dataset["value"], [[3.5, 4.5], [4.0, 6.0]])
