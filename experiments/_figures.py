@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
@@ -37,6 +39,7 @@ GREY = "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # the second channel, beside colour
 SEQUENCE = "viridis"  # for an ordered family (depths, rates): `colours(n)`
+HALO = (withStroke(linewidth=2.4, foreground=INK),)  # white on a map is seen on its yellow too
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -114,6 +117,13 @@ def colours(count: int) -> list[Any]:
 def bound(axes: Any, x: Any, y: Any, *, label: str, color: str = INK) -> None:
     """Draw what a theorem predicts: a thin dashed line, the same in every figure."""
     axes.plot(x, y, linestyle=(0, (4, 2)), linewidth=1.3, color=color, label=label, zorder=1.5)
+
+
+def edges(sizes: np.ndarray) -> np.ndarray:
+    """Return the edges of cells around ascending positive sizes, on a logarithmic axis."""
+    logs = np.log(sizes)
+    inner = (logs[1:] + logs[:-1]) / 2
+    return np.exp([2 * logs[0] - inner[0], *inner, 2 * logs[-1] - inner[-1]])
 
 
 def note(axes: Any, text: str, at: Any, offset: tuple[float, float], **style: Any) -> None:

@@ -1,8 +1,9 @@
-"""The directions that 2 layers need grow as the frequency to the power of the dimension.
+"""The directions that 2 layers need grow exponentially in the dimension, by about the frequency.
 
 Eldan & Shamir, *The Power of Depth for Feedforward Neural Networks* (2016), Theorem 1, as a map:
 log10 of the least number of directions that the Fourier certificate does not exclude, for the wave
-g = cos(s·z)·1{z ≤ 10√d} within half of ‖g‖², over the dimension d and the frequency s.
+g = cos(s·z)·1{z ≤ 10√d} within an error of ¼·μ(z ≤ 10√d), over the dimension d and the frequency
+s. The error is half of ‖g‖² but for slow waves, s < 1.
 
 The growth can be told beforehand. The measure's φ smears the frequencies of cos(sz), which gather
 at u = ‖ξ‖/R_d = s, over a ball of radius 1: nearly all of g's mass lies within s − 1 ≤ u ≤ s + 1. A
@@ -21,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import jaxdepth as jd
 from experiments import _figures
@@ -31,6 +33,7 @@ from jaxdepth.sweeps import grid, static
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 HIGHEST = 6.0  # frequency that the quadrature is laid out for
 STEEP = 2.0  # frequency from which on nothing of the wave is free
+SLOW = 0.5  # and up to which nearly all of it is
 CHECKED = (3, 3.0)  # dimension and frequency that are computed by ball arithmetic again
 
 
@@ -51,10 +54,14 @@ class Config:
         if len(self.dims) < 2 or min(np.diff(self.dims)) < 1 or self.dims[0] < 2:
             raise ValueError(f"`dims` must be two or more, ascending from 2 on; got {self.dims}.")
         ends = (0.0, *self.frequencies)
-        if min(np.diff(ends)) <= 0 or not STEEP <= ends[-1] <= HIGHEST:
+        if min(np.diff(ends)) <= 0 or ends[-1] > HIGHEST:
             raise ValueError(
-                f"`frequencies` must ascend from above 0 to one from {STEEP:g} to {HIGHEST:g}; got "
+                f"`frequencies` must ascend from above 0 to {HIGHEST:g} at most; got "
                 f"{self.frequencies}."
+            )
+        if sum(frequency >= STEEP for frequency in self.frequencies) < 2:
+            raise ValueError(
+                f"`frequencies` must hold two from {STEEP:g} on at least; got {self.frequencies}."
             )
 
 
@@ -101,9 +108,10 @@ def radius_of(dim: int) -> float:
 
 
 def error_of(dim: int) -> float:
-    """Estimate half of ‖g‖² = ½·E[1 + cos 2sz; z ≤ 10√d], in which the cosine averages out.
+    """Estimate ¼·μ(z ≤ 10√d), where μ(z > Z) is about d/(πZ).
 
-    μ(z > Z) is about d/(πZ); at s < 1 the cosine does not average out, and the share is another.
+    It is half of ‖g‖² = ½·E[1 + cos 2sz; z ≤ 10√d] where the cosine averages out, which it does not
+    at s < 1.
     """
     return 0.25 * (1 - math.sqrt(dim) / (10 * math.pi))
 
@@ -198,15 +206,18 @@ def claims(results: Results) -> list[Claim]:
                 and (np.diff(each[steep]) > 0).all()
             ),
         ),
-        Claim(
-            f"A slow wave costs none: s = {s[0]:g}",
-            "derived here: what lies within u ≤ 1 is free",
-            "fewer than 10 directions in every dimension" if s[0] <= 0.5 else "no slow wave",
-            ", ".join("0" if not np.isfinite(n) else f"{10**n:.0f}" for n in log10[:, 0]),
-            "bounded",
-            bool(s[0] > 0.5 or (log10[:, 0] < 1).all()),
-        ),
     ]
+    if s[0] <= SLOW:
+        rows.append(
+            Claim(
+                f"A slow wave costs none at the same error: s = {s[0]:g}",
+                "derived here: what lies within u ≤ 1 is free",
+                "fewer than 10 directions in every dimension",
+                ", ".join("0" if not np.isfinite(n) else f"{10**n:.0f}" for n in log10[:, 0]),
+                "bounded",
+                bool((log10[:, 0] < 1).all()),
+            )
+        )
     if least is not None:
         rows.append(
             Claim(
@@ -227,15 +238,14 @@ def check(results: Results) -> None:
     require(claims(results))
 
 
-def covering(dim: float, u: np.ndarray) -> np.ndarray:
+def covering(dims: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Return log10 of the tubes that cover half of the sphere of radius u > 1, side by side.
 
-    A tube covers q(u) = I_{1/u²}(a, ½), a = (d − 1)/2, which is u^{1−d}/(a·B(a, ½)) and little
-    more.
+    A tube covers q(u) = I_{1/u²}((d − 1)/2, ½).
     """
-    a = max(dim - 1, 0.5) / 2
-    log_beta = math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
-    return (2 * a * np.log(u) + math.log(a) + log_beta) / math.log(10) - math.log10(2)
+    with jax.enable_x64(True):
+        q = jax.scipy.special.betainc((dims - 1) / 2, 0.5, 1 / u**2)
+    return -np.log10(2 * np.asarray(q))
 
 
 # ---- The picture ----
@@ -253,33 +263,34 @@ def plot(results: Results) -> Figure:
 def _draw_map(figure: Figure, chart: Any, results: Results) -> None:
     dims, s = results["dims"], results["frequencies"]
     log10 = np.where(np.isfinite(results["log10"]), results["log10"], 0.0)
-    image = chart.pcolormesh(
-        s, np.arange(dims.size), log10, cmap=_figures.SEQUENCE, shading="nearest", rasterized=False
-    )
+    middles = (s[1:] + s[:-1]) / 2
+    waves = np.array([2 * s[0] - middles[0], *middles, 2 * s[-1] - middles[-1]])
+    rows = _figures.edges(dims)
+    image = chart.pcolormesh(waves, rows, log10, cmap=_figures.SEQUENCE, rasterized=True)
     bar = figure.colorbar(image, ax=chart, pad=0.02)
     bar.set_label("$\\log_{10}$ of the directions, at least")
     bar.outline.set_visible(False)
-    rows = np.linspace(-0.5, dims.size - 0.5, 200)
-    height, wave = np.meshgrid(rows, np.linspace(1.0, s[-1], 200))
-    told = np.array([covering(float(dim), wave[:, 0]) for dim in _dims_at(rows, dims)]).T
+    wave, height = np.meshgrid(
+        np.linspace(1.0, waves[-1], 100), np.geomspace(rows[0], rows[-1], 100)
+    )
+    told = covering(height, wave)
     step = next(step for step in (0.5, 1, 2, 5, 10) if told.max() / step < 8)
-    levels = np.arange(step, told.max(), step)
+    levels = np.arange(step, 0.95 * told.max(), step)
     lines = chart.contour(wave, height, told, levels, colors="white", linewidths=1.2)
-    chart.clabel(lines, fmt=lambda level: f"$10^{{{level:g}}}$", fontsize=8)
-    chart.set_yticks(np.arange(dims.size), [str(dim) for dim in dims])
+    lines.set_path_effects(_figures.HALO)
+    labels = chart.clabel(lines, fmt=lambda level: f"$10^{{{level:g}}}$", fontsize=8)
+    for text in labels:
+        text.set_path_effects(_figures.HALO)
+    chart.set_yscale("log")
+    chart.set_yticks(dims, [str(dim) for dim in dims])
+    chart.yaxis.set_minor_locator(NullLocator())
     chart.grid(visible=False)
     chart.set(xlabel="frequency s of the wave", ylabel="dimension d")
-    chart.set_title("What 2 layers need for half of cos sz")
+    chart.set_title("What 2 layers need for half of cos sz (s ≥ 1)")
     _figures.note(
-        chart, "lines: tubes that cover\nhalf the sphere u = s", (s[0], 0), (4, -4), color="white"
-    )
-
-
-def _dims_at(rows: np.ndarray, dims: np.ndarray) -> np.ndarray:
-    """Return dimensions between the rows of the map and half a row beyond."""
-    inner = np.interp(rows, np.arange(dims.size), dims)
-    below, above = np.minimum(rows, 0), np.maximum(rows - (dims.size - 1), 0)
-    return inner + below * (dims[1] - dims[0]) + above * (dims[-1] - dims[-2])
+        chart, "lines: tubes that cover\nhalf the sphere u = s", (waves[0], rows[0]), (6, 6),
+        color="white", path_effects=_figures.HALO,
+    )  # fmt: skip
 
 
 def _draw_factors(rate: Any, results: Results) -> None:

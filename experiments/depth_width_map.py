@@ -7,17 +7,17 @@ unit would bend: so by the same law it crosses 0 once on the whole line, Cr = 2 
 deep and wide. Of the same neurons Telgarsky's sawtooth makes Cr = (2·teeth)^depth + 1 (2016,
 Corollary 3.14), and no network more than 2(2m/l)^l, of m gates in l layers (Lemma 3.3).
 
-Every count is exact: enumerated under a proven rounding bound, in compiled sweeps where there are
-enough networks to pay for compiling; what float64 leaves open there is settled one by one. Of
-sawtooths crossings are counted symbolically, at any depth. That finite width costs at most a share
-depth/(4·width) is observed, here as in `pieces_at_init`, and not derived.
+Every count is exact. Random networks are enumerated by rational arithmetic, whose values tell
+pieces and crossings at once: of those with six layers or more, float64 leaves most open on so long
+an interval. Of sawtooths crossings are counted symbolically, at any depth. That finite width costs
+at most a share depth/(4·width) is observed, here as in `pieces_at_init`, and not derived.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -25,19 +25,21 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
-from experiments._figures import BLUE, GREY, ORANGE, RED, SKY, bound, panels, styled
+from experiments._figures import BLUE, GREY, HALO, ORANGE, RED, SKY, bound, edges, panels, styled
 from experiments._sweeping import PART, Sweep, swept
-from jaxdepth.crossings import Exact, Rational, Symbolic, count
+from jaxdepth.crossings import Exact, Symbolic, changes, count
 from jaxdepth.networks import MLP, Sawtooth
-from jaxdepth.piecewise import PiecesResult, pieces
+from jaxdepth.piecewise import pieces
 from jaxdepth.sweeps import Size, grid, padded, traced
 
 LINE = (-1e3, 1e3)  # but for a share of 2c/(1000π) of the kinks, c < 3, the whole line
 STEP_OF_WIDTH, STEP_OF_DEPTH = 16, 4
 ENUMERATED = 2**12  # pieces of a sawtooth that are listed
+LINES: dict[str, Any] = {"color": "white", "linewidth": 1.2, "path_effects": HALO}  # on a map
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,8 @@ class Config:
         widths: of the random networks, ascending.
         depths: their numbers of hidden layers, ascending.
         seeds: draws of each shape.
-        compiled: whether the sweep is compiled; a few hundred networks are counted sooner one by
-            one.
-        sampled: shapes of which one network is counted again, unpadded, by rational arithmetic.
+        sampled: shapes of which one network is counted again, unpadded, in float64 where its
+            rounding bound allows.
         teeth: of the sawtooths.
         deepest: they are counted for depths 1 … deepest.
     """
@@ -58,7 +59,6 @@ class Config:
     widths: tuple[int, ...] = (4, 8, 12, 16)
     depths: tuple[int, ...] = (1, 2, 4, 8)
     seeds: int = 20
-    compiled: bool = False
     sampled: int = 2
     teeth: tuple[int, ...] = (1, 2, 3, 4)
     deepest: int = 40
@@ -81,10 +81,9 @@ class Config:
 
 QUICK = Config()
 FULL = Config(
-    widths=tuple(range(1, 65)),
+    widths=(*range(1, 17), *range(20, 65, 4)),
     depths=tuple(range(1, 13)),
-    seeds=20,
-    compiled=True,
+    seeds=5,
     sampled=8,
     teeth=tuple(range(1, 9)),
     deepest=1000,
@@ -109,7 +108,7 @@ def sweep(config: Config) -> Sweep:
         depth=padded(config.depths, bounds=bounds_of(config.depths, STEP_OF_DEPTH)),
         seed=range(config.seeds),
     )
-    return Sweep(plan, measure, float64=True, host=not config.compiled)
+    return Sweep(plan, measure, float64=True, host=True)
 
 
 def bounds_of(sizes: tuple[int, ...], step: int) -> tuple[int, ...]:
@@ -133,48 +132,43 @@ def measure(width: Size, depth: Size, seed: Any) -> dict[str, Any]:
         width=width,
         depth=depth,
         dtype=jnp.float32,
-        key=jax.random.key(seed),
+        key=key_of(width.value, depth.value, seed),
     )
-    found = pieces(net, LINE, capacity=2 * most + 8)
-    method = Exact(capacity=2 * most + 8, dyadic=False)
-    answer = count(net, method, interval=LINE, level=0.0)
-    return {
-        "crossings": answer.value,
-        "pieces": found.num,
-        "settled": answer.trusted & (found.result == PiecesResult.exact),
-    }
+    found = pieces(net, LINE, "rational")  # values rounded once, which keeps their signs
+    return {"crossings": 1 + int(changes(found.values, 0.0)), "pieces": found.num}
+
+
+def key_of(width: Any, depth: Any, seed: Any) -> Any:
+    """Return the key of one draw of one shape.
+
+    Weights are drawn by index: under one key a shape would hold the next smaller as its part, and
+    the errors of means over shapes would be several times what independent draws promise.
+    """
+    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), width), depth)
 
 
 def count_random(config: Config, part: Part) -> Results:
-    """Run the sweep; settle one by one what the compiled program leaves open."""
-    asked = sweep(config)
-    dataset = swept(asked, part)
-    counts = {name: dataset[name].values.copy() for name in ("crossings", "pieces", "settled")}
-    still_open = ~counts["settled"]
-    if still_open.any():
-        alone = replace(asked, plan=asked.plan.where(still_open), host=True)
-        settled = alone.run(None, progress=False)
-        for name, array in counts.items():
-            array[still_open] = settled[name].values
+    """Run the sweep."""
+    dataset = swept(sweep(config), part)
     return {
         "widths": np.array(config.widths),
         "depths": np.array(config.depths),
-        "left_open": np.array(int(still_open.sum())),
-        **counts,
+        "crossings": dataset["crossings"].values,
+        "pieces": dataset["pieces"].values,
     }
 
 
 def count_again(config: Config, drawn: Results) -> Results:
-    """Count the last draw of some shapes again: never padded, in rational arithmetic."""
+    """Count the last draw of some shapes again: never padded, each number by itself."""
     shapes = list(np.ndindex(drawn["crossings"].shape[:2]))
     chosen = np.linspace(len(shapes) // 2, len(shapes) - 1, config.sampled).astype(int)
     rows = []
     for i, j in (shapes[place] for place in chosen):
         width, depth, seed = config.widths[i], config.depths[j], config.seeds - 1
         sizes = (1, *[width] * depth, 1)
-        net = MLP(sizes, dtype=jnp.float32, key=jax.random.key(seed))
-        again = count(net, Rational(), interval=LINE, level=0.0)
-        listed = pieces(net, LINE, "rational")
+        net = MLP(sizes, dtype=jnp.float32, key=key_of(width, depth, seed))
+        again = count(net, Exact(), interval=LINE, level=0.0)
+        listed = pieces(net, LINE)
         before = drawn["crossings"][i, j, seed], drawn["pieces"][i, j, seed]
         rows.append((width, depth, again.value, listed.num, *before))
     return {"again": np.array(rows)}
@@ -234,13 +228,12 @@ def claims(results: Results) -> list[Claim]:
     widths, depths = results["widths"].tolist(), results["depths"].tolist()
     shapes = list(itertools.product(widths, depths))
     number = results["crossings"].size
-    crossings = results["crossings"].max(axis=2).reshape(-1)
-    most = results["pieces"].max(axis=2).reshape(-1)
+    most = {name: results[name].max(axis=2).reshape(-1) for name in ("crossings", "pieces")}
     telgarsky = [upper(width * depth + 1, depth + 1) for width, depth in shapes]
     serra = [jd.bounds.serra18_pieces_upper([width] * depth) for width, depth in shapes]
     within = [
         int(c) <= t and int(p) <= s
-        for c, p, t, s in zip(crossings, most, telgarsky, serra, strict=True)
+        for c, p, t, s in zip(most["crossings"], most["pieces"], telgarsky, serra, strict=True)
     ]
     slope, error = slopes(results)
     loss = losses(results)
@@ -276,18 +269,22 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"None of the {number:,} has more crossings or pieces than networks of its size can",
             "Telgarsky 2016, Lemma 3.3; Serra et al. 2018, Theorem 1",
-            f"{widths[-1]}x{depths[-1]}: Cr ≤ {float(telgarsky[-1]):.1e}, "
-            f"pieces ≤ {float(serra[-1]):.1e}",
-            f"{crossings[-1]}, {most[-1]}",
+            f"Cr ≤ {telgarsky[0]} at {name_of(shapes[0])} to {float(telgarsky[-1]):.1e} at "
+            f"{name_of(shapes[-1])}, pieces ≤ {serra[0]} to {float(serra[-1]):.1e}",
+            "at most "
+            + ", ".join(
+                f"{counts.max()} {name} (at {name_of(shapes[counts.argmax()])})"
+                for name, counts in most.items()
+            ),
             "exact",
-            all(within) and bool(results["settled"].all()),
+            all(within),
         ),
         Claim(
             f"Sawtooths of {teeth[0]} to {teeth[-1]} teeth have Cr = (2·teeth)^depth + 1 at every "
             f"depth to {deepest:,}",
             "Telgarsky 2016, Corollary 3.14",
             f"{proven.size:,} of {proven.size:,}",
-            f"{int(proven.sum()):,}, the largest of {round(log2.max()):,} bits",
+            f"{int(proven.sum()):,}, the largest of {int(log2.max()) + 1:,} bits",
             "exact",
             bool(proven.all() and np.allclose(log2, np.logaddexp2(two, 0), rtol=1e-12)),
         ),
@@ -300,7 +297,7 @@ def claims(results: Results) -> list[Claim]:
             bool(few.any() and np.array_equal(listed[few], np.rint(2 ** two[few]))),
         ),
         Claim(
-            f"{len(again)} sampled networks count the same, unpadded, by rational arithmetic",
+            f"{len(again)} sampled networks count the same, unpadded, in float64 where it settles",
             "two routes",
             "; ".join(f"{w}x{d}: {c}, {p}" for w, d, c, p, *_ in again[-2:].tolist()),
             "; ".join(f"{w}x{d}: {c}, {p}" for w, d, _, _, c, p in again[-2:].tolist()),
@@ -308,6 +305,11 @@ def claims(results: Results) -> list[Claim]:
             bool(np.array_equal(again[:, 2:4], again[:, 4:])),
         ),
     ]
+
+
+def name_of(shape: tuple[int, int]) -> str:
+    """Name a shape, width before depth."""
+    return f"{shape[0]}x{shape[1]}"
 
 
 def upper(nodes: int, layers: int) -> Any:
@@ -334,43 +336,55 @@ def draw_random(figure: Figure, axes: Any, results: Results) -> None:
     """Draw the mean pieces over depth × width, and level lines of the law."""
     widths, depths = results["widths"], results["depths"]
     mean = results["pieces"].mean(axis=2)
-    law = 1.0 + widths[:, None] * depths[None, :]
-    mesh = axes.pcolormesh(mean, norm=LogNorm(), rasterized=True)
-    levels = [2.0**k for k in range(2, 11) if law.min() < 2**k < law.max()]
-    across, up = np.arange(len(depths)) + 0.5, np.arange(len(widths)) + 0.5
-    lines = axes.contour(across, up, law, levels, colors="white", linewidths=1.2)
-    axes.clabel(lines, fmt=lambda level: f"{level:.0f}", fontsize=8)
+    across, up = edges(depths), edges(widths)
+    mesh = axes.pcolormesh(across, up, mean, norm=LogNorm(), rasterized=True)
+    ends = 2 * (1 + across[0] * up[0]), (1 + across[-1] * up[-1]) / 2
+    for neurons in (2.0**k - 1 for k in range(2, 11) if ends[0] < 2**k < ends[1]):
+        line = np.geomspace(across[0], across[-1], 50)
+        inside = (neurons / line > up[0]) & (neurons / line < up[-1])
+        axes.plot(line[inside], neurons / line[inside], **LINES)
+        middle = line[inside][inside.sum() // 2]
+        label(axes, f"{neurons + 1:.0f}", (middle, neurons / middle))
+    axes.set(xscale="log", yscale="log", xlabel="hidden layers", ylabel="width")
+    axes.set_title("Random: mean of pieces; lines, neurons + 1")
     axes.grid(visible=False)
-    for named, place, sizes in (
-        (axes.set_xticks, across, depths),
-        (axes.set_yticks, up, widths),
-    ):
-        shown = slice(0 if len(sizes) < 10 else -(-len(sizes) // 8) - 1, None, -(-len(sizes) // 8))
-        named(place[shown], [str(size) for size in sizes[shown]])
-    axes.set(xlabel="hidden layers", ylabel="width", title="Random: affine pieces, mean")
-    bar = figure.colorbar(mesh, ax=axes)
-    bar.set_label("white: neurons + 1, the law")
+    for axis, sizes in ((axes.xaxis, depths), (axes.yaxis, widths)):
+        shown = [size for size in sizes.tolist() if size & (size - 1) == 0 or len(sizes) < 6]
+        axis.set_ticks(shown, [str(size) for size in shown])
+        axis.set_minor_locator(NullLocator())
+    figure.colorbar(mesh, ax=axes).set_label("affine pieces")
 
 
 def draw_sawtooths(figure: Figure, axes: Any, results: Results) -> None:
     """Draw the digits of Cr over depth × teeth, and level lines of Lemma 3.3's bound."""
     teeth = results["teeth"]
     digits = results["sawtooth_log2"] * math.log10(2)
-    depths = np.arange(1, digits.shape[1] + 1)
-    mesh = axes.pcolormesh(depths, teeth, digits, shading="nearest", rasterized=True)
-    most = np.array(
-        [
-            [log_upper(k * (2 * s + 1), 2 * k) / math.log(10) for k in depths.tolist()]
-            for s in teeth.tolist()
-        ]
+    deepest = digits.shape[1]
+    mesh = axes.pcolormesh(
+        np.arange(1, deepest + 1), teeth, digits, shading="nearest", rasterized=True
     )
-    lines = axes.contour(depths, teeth, most, 5, colors="white", linewidths=1.2)
-    axes.clabel(lines, fmt=lambda level: f"$10^{{{level:.0f}}}$", fontsize=8)
+    height = np.linspace(teeth[0] - 0.5, teeth[-1] + 0.5, 50)
+    # k folds are k(2s + 1) ReLUs in 2k layers, the bound 2(2s + 1)^(2k): its level lines have
+    # k = log(level/2)/(2·log(2s + 1)), at any s.
+    most = log_upper(deepest * (2 * int(teeth[-1]) + 1), 2 * deepest) / math.log(10)
+    step = 10.0 ** math.floor(math.log10(most / 4))
+    step *= next(factor for factor in (1, 2, 5) if most / (step * factor) < 7)
+    for level in np.arange(step, most, step):
+        line = (level - math.log10(2)) / (2 * np.log10(2 * height + 1))
+        inside = line < deepest + 0.5
+        axes.plot(line[inside], height[inside], **LINES)
+        middle = np.flatnonzero(inside)[inside.sum() // 2]
+        label(axes, f"$10^{{{level:.0f}}}$", (line[middle], height[middle]))
+    axes.set(xlabel="folds (two layers each)", ylabel="teeth")
+    axes.set_title("Sawtooths: exact Cr; lines, Lemma 3.3")
     axes.grid(visible=False)
-    axes.set(xlabel="folds (two layers each)", ylabel="teeth", title="Sawtooths: crossings, exact")
     axes.set_yticks(teeth)
-    bar = figure.colorbar(mesh, ax=axes)
-    bar.set_label("log10 Cr; white: Lemma 3.3's bound")
+    figure.colorbar(mesh, ax=axes).set_label("log10 Cr")
+
+
+def label(axes: Any, text: str, at: tuple[float, float]) -> None:
+    """Write on a line of a map."""
+    axes.text(*at, text, color="white", fontsize=8, ha="center", va="center", path_effects=HALO)
 
 
 def log_upper(nodes: int, layers: int) -> float:
@@ -401,4 +415,4 @@ def draw_counts(axes: Any, results: Results) -> None:
         axes.plot(widths * depth, most, style, color=GREY, linewidth=1.4, label=label)
     axes.set(xscale="log", yscale="log", xlabel="neurons", title="Counts against neurons")
     axes.set_ylim(0.9, 1e9 * top)
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="upper left", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
