@@ -112,11 +112,13 @@ def test_what_is_stored_is_not_measured_again(tmp_path):
     CALLS.clear()
     plan = grid(rate=[0.1, 0.2, 0.3]).tiled(1)
     one = quiet(plan, counted, store=tmp_path, host=True)
-    two = quiet(plan, counted, store=tmp_path, host=True)
     assert CALLS == [0.1, 0.2, 0.3]
+    CALLS.clear()  # what a measure names is part of it
+    two = quiet(plan, counted, store=tmp_path, host=True)
+    assert CALLS == []
     assert digest(one) == digest(two)
     quiet(plan, counted, store=tmp_path, host=True, resume=False)
-    assert CALLS == [0.1, 0.2, 0.3] * 2
+    assert CALLS == [0.1, 0.2, 0.3]
 
 
 def test_a_bucket_is_one_compilation_and_a_second_run_is_none(monkeypatch):

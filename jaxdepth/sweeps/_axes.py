@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxdepth._misc import check_integer, refuse
+from jaxdepth.sweeps._identity import fingerprint
 
 Kind = Literal["traced", "padded", "static"]
 
@@ -35,23 +37,27 @@ class Axis:
     bounds: tuple[int, ...] | None = None
 
     def labels(self) -> list[Any]:
-        """Return what names the values in a dataset: numbers and strings, unique where they are."""
-        plain = all(isinstance(value, (bool, int, float, str)) for value in self.values)
-        if plain and len({type(value) for value in self.values}) == 1:
+        """Return what names the values in a dataset: numbers or strings, the same where they are.
+
+        Values are the same where their fingerprints are: 1, 1.0 and True are not, nor 0.0 and -0.0.
+        What has no name of its own is called by its type and its fingerprint.
+        """
+        if self.kind != "static" or _is_coordinate(self.values):
             return list(self.values)
-        keys: dict[Any, str] = {}
+        keys: dict[str, str] = {}
         taken: set[str] = set()
+        found = []
         for value in self.values:
-            if value not in keys:
-                name = _name(value)
-                unique = next(
-                    each
-                    for each in (name, *(f"{name} #{n}" for n in range(2, len(self.values) + 2)))
-                    if each not in taken
-                )
-                keys[value] = unique
-                taken.add(unique)
-        return [keys[value] for value in self.values]
+            told = fingerprint(value)
+            if told not in keys:
+                name = _name(value, told)
+                keys[told] = name
+                number = itertools.count(2)
+                while keys[told] in taken:
+                    keys[told] = f"{name} #{next(number)}"
+                taken.add(keys[told])
+            found.append(keys[told])
+        return found
 
 
 def traced(values: Iterable[Any]) -> Axis:
@@ -127,8 +133,18 @@ def axis_of(name: str, values: Any) -> Axis:
 
 def check_distinct(name: str, axis: Axis) -> None:
     """Refuse an axis of a product that holds a value twice."""
-    if len(set(axis.values)) < len(axis.values):
+    if len(set(axis.labels())) < len(axis.values):
         refuse(name, "an axis of distinct values", list(axis.values), "Drop the repeated ones.")
+
+
+def _is_coordinate(values: tuple[Any, ...]) -> bool:
+    """Whether values can stand in a dataset as they are, and be found there again."""
+    kinds = {type(value) for value in values}
+    if kinds == {float}:  # a zero of another sign is equal, and so not found
+        return len({value.hex() for value in values}) == len(set(values))
+    if kinds == {int}:
+        return all(abs(value) <= _LARGEST for value in values)
+    return kinds in ({str}, {bool})
 
 
 def _kind(name: str, kind: str) -> Kind:
@@ -187,5 +203,14 @@ def _checked(name: str, kind: Kind, values: tuple[Any, ...]) -> Axis:
     return Axis(kind, values)
 
 
-def _name(value: Any) -> str:
-    return str(getattr(value, "__name__", None) or value)
+def _name(value: Any, told: str) -> str:
+    name = getattr(value, "__name__", None) or getattr(value, "name", None)
+    if isinstance(name, str) and name:
+        return name
+    return str(value) if _is_plain(value) else f"{type(value).__name__} #{told[:6]}"
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_plain, value))
+    return type(value) in (type(None), bool, int, float, complex, str, bytes)

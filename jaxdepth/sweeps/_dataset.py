@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import json
 import math
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxdepth._misc import refuse
+from jaxdepth.sweeps._content import raw
 from jaxdepth.sweeps._extra import needed
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ Record = dict[str, np.ndarray]  # of one tile: MEMBERS, FAILED, MESSAGE, and out
 
 MEMBERS, FAILED, MESSAGE, OUTPUT = "members", "failed", "message", "output."
 MEASURED, UNMEASURED, MISSING = 0, 1, 2
+_LONGEST = 500  # characters of a message
 _STATUS = {
     "long_name": "what became of a configuration",
     "flag_values": np.array([MEASURED, UNMEASURED, MISSING], np.int8),
@@ -34,63 +38,82 @@ def record_of(
     Args:
         members: flat indices of its configurations.
         outputs: by name, the first axis over the members.
-        messages: of the members that failed, by their place.
+        messages: of the members that failed, by their place; what is very long is cut.
     """
     failed = np.zeros(len(members), bool)
     failed[list(messages)] = True
-    said = np.array([messages.get(i, "") for i in range(len(members))], np.str_)
+    said = np.array([_cut(messages.get(i, "")) for i in range(len(members))], np.str_)
     record = {MEMBERS: np.asarray(members, np.int64), FAILED: failed, MESSAGE: said}
     return {**record, **{f"{OUTPUT}{name}": array for name, array in outputs.items()}}
+
+
+def dimensions(name: str, ndim: int) -> list[str]:
+    """Return what the dimensions of an output beyond the plan's are called."""
+    return [f"{name}_{axis}" for axis in range(ndim)]
+
+
+def check_units(units: Mapping[str, Any], axes: Iterable[str], record: Record) -> None:
+    """Refuse units of what is neither an axis nor an output, or that are no strings.
+
+    Args:
+        units: by name.
+        axes: their names.
+        record: of a tile, some of which is measured.
+    """
+    outputs = [key[len(OUTPUT) :] for key in record if key.startswith(OUTPUT)]
+    known = [*axes, *outputs]
+    for name, unit in units.items():
+        if not isinstance(unit, str):
+            refuse("units", "strings by name", {name: unit}, "Write '1' for a pure number.")
+        if outputs and name not in known:
+            refuse("units", f"of axes and outputs, of {', '.join(known)}", name)
 
 
 def assemble(description: Mapping[str, Any], records: Iterable[Record]) -> xarray.Dataset:
     """Lay records out over the plan's dimensions.
 
     Where a configuration failed or is missing, floats are NaN, booleans False, strings empty and
-    integers the least of their dtype; `status` tells.
+    integers the least of their dtype (unsigned ones the greatest); `status` tells. Of outputs of
+    different names or shapes the most frequent are kept, and the others count as failed, as does
+    an integer that the dtype of all results does not hold.
 
     Args:
         description: a store's manifest.
-        records: in any order; of outputs of different shapes the most frequent is kept, and the
-            others count as failed.
+        records: in any order; they are emptied on the way, for memory's sake.
     """
     xr = needed("xarray")
     dims: dict[str, int] = description["dimensions"]
-    size = math.prod(dims.values())
+    shape, size = tuple(dims.values()), math.prod(dims.values())
     records = list(records)
     status = np.full(size, MISSING, np.int8)
-    messages: dict[int, str] = {}
+    said = np.full(size, "", object)
     for record in records:
         status[record[MEMBERS]] = np.where(record[FAILED], UNMEASURED, MEASURED)
-        for place in np.flatnonzero(record[FAILED]).tolist():
-            messages[int(record[MEMBERS][place])] = str(record[MESSAGE][place])
+        said[record[MEMBERS]] = record[MESSAGE]
+    for fail in (_unlike_names, _unlike_shapes, _unlike_dtypes):
+        fail(records, status, said)
     names = {key: None for record in records for key in record if key.startswith(OUTPUT)}
     variables: dict[str, Any] = {}
     for key in names:
         name = key[len(OUTPUT) :]
-        array = _gathered(key, records, status, messages)
-        trailing = [f"{name}_{axis}" for axis in range(array.ndim - 1)]
+        array = _gathered(key, records, status)
         attributes: dict[str, Any] = {"units": description["units"].get(name, "1")}
         if array.dtype.kind == "f":
-            attributes["nan_count"] = (
-                int(np.isnan(array[status == MEASURED]).any(axis=tuple(range(1, array.ndim))).sum())
-                if array.ndim > 1
-                else int(np.isnan(array[status == MEASURED]).sum())
-            )
+            nan = np.isnan(array[status == MEASURED])
+            attributes["nan_count"] = int(nan.any(axis=tuple(range(1, nan.ndim))).sum())
         variables[name] = (
-            (*dims, *trailing),
-            array.reshape(*dims.values(), *array.shape[1:]),
+            (*dims, *dimensions(name, array.ndim - 1)),
+            array.reshape(*shape, *array.shape[1:]),
             attributes,
         )
-    variables["status"] = (tuple(dims), status.reshape(tuple(dims.values())), dict(_STATUS))
-    if messages:
-        said = np.array([messages.get(i, "") for i in range(size)], np.str_)
-        variables["message"] = (tuple(dims), said.reshape(tuple(dims.values())))
+    variables["status"] = (tuple(dims), status.reshape(shape), dict(_STATUS))
+    if (status == UNMEASURED).any():
+        variables["message"] = (tuple(dims), said.reshape(shape))
     coordinates = {
         name: (
             axis["dimension"],
             np.array(axis["values"]),
-            _axis_attributes(name, axis, description),
+            {"units": description["units"].get(name, "1"), "kind": axis["kind"]},
         )
         for name, axis in description["axes"].items()
     }
@@ -107,7 +130,11 @@ def digest(dataset: xarray.Dataset) -> str:
     """Return SHA-256 of a dataset's numbers: names, dtypes, shapes, coordinates and values.
 
     Two runs of a plan agree bit for bit where their digests agree; attributes (date, machine) are
-    left out.
+    left out. Of a file it is `digest(xarray.open_dataset(path, decode_times=False))`: otherwise
+    xarray makes dates of numbers whose units are, say, "days since 2000-01-01".
+
+    Raises:
+        ValueError: dates and durations, in place of the numbers that were stored.
 
     Example:
         >>> from jaxdepth.sweeps import grid, run
@@ -120,37 +147,122 @@ def digest(dataset: xarray.Dataset) -> str:
     for name in sorted(map(str, dataset.variables)):
         variable = dataset[name]
         array = np.asarray(variable.values)
+        if array.dtype.kind in "mM":
+            cure = "Open it with `decode_times=False`."
+            refuse("dataset", "one of numbers as they were stored", f"dates in {name!r}", cure)
         if array.dtype.kind in "OUT":  # strings: their width is an accident of the longest
             array = np.array(json.dumps([str(each) for each in array.ravel()]).encode())
         head = f"{name} {variable.dims} {variable.shape} {array.dtype.str} "
-        whole.update(head.encode() + np.ascontiguousarray(array).tobytes())
+        whole.update(head.encode())
+        whole.update(raw(array))
     return whole.hexdigest()
 
 
-def _gathered(
-    key: str, records: list[Record], status: np.ndarray, messages: dict[int, str]
-) -> np.ndarray:
-    """Return one output of all configurations, filled where there is none."""
+def _unlike_names(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
+    """Fail what returned other outputs than most."""
+    found = [tuple(sorted(key for key in record if key.startswith(OUTPUT))) for record in records]
+    usual = _most_frequent(records, found, status)
+    for record, these in zip(records, found, strict=True):
+        if these != usual:
+            told, most = ([key[len(OUTPUT) :] for key in keys] for keys in (these, usual or ()))
+            where = record[MEMBERS]
+            _fail(where, f"returned {told} where most configurations return {most}", status, said)
+            for key in these:
+                del record[key]
+
+
+def _unlike_shapes(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
+    """Fail what returned arrays of other shapes than most."""
+    for key, mine in _by_output(records):
+        shapes = [record[key].shape[1:] for record in mine]
+        usual = _most_frequent(mine, shapes, status)
+        for record, shape in zip(mine, shapes, strict=True):
+            if shape != usual:
+                told = f"{key[len(OUTPUT) :]} of shape {shape} where most configurations return"
+                _fail(record[MEMBERS], f"returned {told} {usual}", status, said)
+                del record[key]
+
+
+def _unlike_dtypes(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
+    """Give each output one dtype that holds all of it, and fail what none does.
+
+    Tiles of a host run may differ: an integer beside floats, int64 beside uint64, which NumPy would
+    round to float64. No integer is rounded here; floats are widened.
+    """
+    for key, mine in _by_output(records):
+        texts = [record[key].dtype.kind in "SU" for record in mine]
+        if len(set(texts)) == 2:
+            usual = _most_frequent(mine, texts, status)
+            for record, text in zip(mine, texts, strict=True):
+                if text != usual:
+                    told = f"{key[len(OUTPUT) :]} of {record[key].dtype}, unlike most"
+                    _fail(record[MEMBERS], f"returned {told} configurations", status, said)
+                    del record[key]
+            mine = [record for record in mine if key in record]
+        dtype = _common([record[key] for record in mine])
+        for record in mine:
+            array = record[key]
+            if array.dtype.kind in "iu" and array.dtype != dtype:
+                kept = np.array([_holds(dtype, row) for row in array]) | record[FAILED]
+                for place in np.flatnonzero(~kept).tolist():
+                    told = f"{key[len(OUTPUT) :]} = {array[place]}, which {dtype} does not hold"
+                    where = record[MEMBERS][place : place + 1]
+                    _fail(where, f"returned {told}", status, said)
+            if dtype.kind not in "SU":
+                record[key] = array.astype(dtype, copy=False)
+
+
+def _common(arrays: list[np.ndarray]) -> np.dtype:
+    dtype = np.result_type(*(array.dtype for array in arrays))
+    if dtype.kind == "f" and all(array.dtype.kind in "iu" for array in arrays):
+        return np.dtype(np.uint64 if all((array >= 0).all() for array in arrays) else np.int64)
+    return dtype
+
+
+def _holds(dtype: np.dtype, integers: np.ndarray) -> bool:
+    """Whether a dtype holds integers exactly."""
+    if dtype.kind in "iu":
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        return all(least <= int(each) <= most for each in integers.ravel())
+    return all(int(each) == int(dtype.type(each)) for each in integers.ravel())
+
+
+def _by_output(records: list[Record]) -> list[tuple[str, list[Record]]]:
+    keys = {key: None for record in records for key in record if key.startswith(OUTPUT)}
+    return [(key, [record for record in records if key in record]) for key in keys]
+
+
+def _most_frequent(records: list[Record], found: list[Any], status: np.ndarray) -> Any:
+    """Return what most measured configurations have; of two, that of the first configuration."""
+    count: collections.Counter[Any] = collections.Counter()
+    first: dict[Any, int] = {}
+    for record, each in zip(records, found, strict=True):
+        measured = record[MEMBERS][status[record[MEMBERS]] == MEASURED]
+        if len(measured):
+            count[each] += len(measured)
+            first[each] = min(first.get(each, len(status)), int(measured.min()))
+    return max(count, key=lambda each: (count[each], -first[each]), default=None)
+
+
+def _fail(members: np.ndarray, message: str, status: np.ndarray, said: np.ndarray) -> None:
+    measured = members[status[members] == MEASURED]
+    status[measured] = UNMEASURED
+    said[measured] = _cut(message)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 1]}…"
+
+
+def _gathered(key: str, records: list[Record], status: np.ndarray) -> np.ndarray:
+    """Return one output of all configurations, filled where there is none, out of the records."""
     mine = [record for record in records if key in record]
-    shapes: dict[tuple[int, ...], int] = {}
+    like = mine[0][key]
+    dtype = np.result_type(*(record[key].dtype for record in mine))  # of strings, the longest
+    array = np.full((len(status), *like.shape[1:]), _fill(dtype), dtype)
     for record in mine:
-        shape = record[key].shape[1:]
-        shapes[shape] = shapes.get(shape, 0) + int((~record[FAILED]).sum())
-    shape = max(shapes, key=lambda each: shapes[each])
-    dtype = np.result_type(*(record[key].dtype for record in mine))
-    array = np.full((len(status), *shape), _fill(dtype), dtype)
-    for record in mine:
-        good = ~record[FAILED]
-        members = record[MEMBERS][good]
-        if record[key].shape[1:] == shape:
-            array[members] = record[key][good]
-            continue
-        status[members] = UNMEASURED
-        for member in members.tolist():
-            messages[member] = (
-                f"returned {key[len(OUTPUT) :]} of shape {record[key].shape[1:]} where most "
-                f"configurations return {shape}"
-            )
+        good = status[record[MEMBERS]] == MEASURED
+        array[record[MEMBERS][good]] = record.pop(key)[good]
     return array
 
 
@@ -160,9 +272,3 @@ def _fill(dtype: np.dtype) -> Any:
     if dtype.kind in "iu":
         return np.iinfo(dtype).min if dtype.kind == "i" else np.iinfo(dtype).max
     return False if dtype.kind == "b" else ""
-
-
-def _axis_attributes(
-    name: str, axis: Mapping[str, Any], description: Mapping[str, Any]
-) -> dict[str, str]:
-    return {"units": description["units"].get(name, "1"), "kind": axis["kind"]}

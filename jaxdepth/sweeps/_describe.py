@@ -7,7 +7,7 @@ import platform
 from typing import Any
 
 from jaxdepth.sweeps._compiled import Resources
-from jaxdepth.sweeps._identity import environment, named
+from jaxdepth.sweeps._identity import environment, named, parts
 from jaxdepth.sweeps._plan import Plan
 
 
@@ -20,11 +20,13 @@ def described(
     means: Resources,
 ) -> dict[str, Any]:
     """Return `identity`, which a store is held against, and what labels the results."""
-    surroundings = environment()
+    statics = [axis.values for axis in plan.axes.values() if axis.kind == "static"]
+    surroundings = environment(statics, *([] if source is None else [measure]))
     surroundings["device"] = f"{means.devices[0].platform}: {means.devices[0].device_kind}"
+    told = {"source": None, "captured": None} if source is None else parts(measure)
     identity = {
-        "plan": plan.described(),
-        "measure": {"name": named(measure), "source": source, "host": host},
+        "plan": {**plan.described(), "digest": plan.digest},
+        "measure": {"name": named(measure), **told, "host": host},
         **surroundings,
     }
     axes = {
@@ -48,6 +50,7 @@ def described(
     return {
         "identity": identity,
         "dimensions": dict(plan.dims),
+        "tiles": [bucket.num_tiles for bucket in plan.buckets],
         "axes": axes,
         "units": units,
         "attributes": attributes,

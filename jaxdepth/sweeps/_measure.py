@@ -13,6 +13,7 @@ import numpy as np
 from jaxdepth._misc import refuse
 from jaxdepth.networks._size import Size
 from jaxdepth.sweeps._buckets import Bucket
+from jaxdepth.sweeps._dataset import dimensions
 from jaxdepth.sweeps._plan import RESERVED, Plan
 
 VALUE = "value"  # the name of what is returned without one
@@ -110,20 +111,33 @@ def _outputs(plan: Plan, result: Any, as_array: Callable[[Any], Any]) -> dict[st
     named = result if isinstance(result, Mapping) else {VALUE: result}
     if not named:
         refuse("measure", "a function that returns something", "{}")
+    taken = {*RESERVED, *plan.axes, *plan.dims}
     found = {}
     for name, value in named.items():
-        if not (isinstance(name, str) and name) or name in (*RESERVED, *plan.axes):
+        if not (isinstance(name, str) and name) or name in taken:
             refuse("measure", "one whose outputs have names of their own", name, "Rename it.")
+        if "/" in name or not name.isprintable() or name in (".", ".."):
+            cure = "Rename it, without `/` and control characters."
+            refuse("measure", "one whose outputs have names that netCDF takes", name, cure)
         found[name] = as_array(value)
-        kind = _kind(found[name].dtype)
-        if kind not in "biufSU":
-            cure = {
-                "c": "Return real and imaginary parts.",
-                "key": "Return `jax.random.key_data` of it.",
-                "O": "Of integers beyond 64 bits return the logarithm.",
-            }.get(kind, "")
-            refuse("measure", "one that returns numbers", f"{name} of {found[name].dtype}", cure)
+        _check_dtype(name, found[name].dtype)
+    for name, array in found.items():
+        for dimension in dimensions(name, array.ndim):
+            if dimension in taken or dimension in found:
+                cure = f"It is the name of a dimension of the output {name!r}: rename either."
+                refuse("measure", "one whose outputs have names of their own", dimension, cure)
     return found
+
+
+def _check_dtype(name: str, dtype: Any) -> None:
+    kind = _kind(dtype)
+    if kind not in "biufSU" or np.dtype(dtype).isbuiltin == 2:  # 2 is NumPy's word for bfloat16
+        cure = {
+            "c": "Return real and imaginary parts.",
+            "key": "Return `jax.random.key_data` of it.",
+            "O": "Of integers beyond 64 bits return the logarithm.",
+        }.get(kind, "NetCDF holds no such numbers: cast to float32, or int32.")
+        refuse("measure", "one that returns numbers", f"{name} of {dtype}", cure)
 
 
 def _kind(dtype: Any) -> str:

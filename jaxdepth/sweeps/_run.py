@@ -13,7 +13,15 @@ import numpy as np
 
 from jaxdepth._misc import refuse
 from jaxdepth.sweeps._compiled import Compiled, Resources, resources
-from jaxdepth.sweeps._dataset import FAILED, MEMBERS, MESSAGE, UNMEASURED, Record, assemble
+from jaxdepth.sweeps._dataset import (
+    FAILED,
+    MEMBERS,
+    MESSAGE,
+    UNMEASURED,
+    Record,
+    assemble,
+    check_units,
+)
 from jaxdepth.sweeps._describe import described
 from jaxdepth.sweeps._extra import needed
 from jaxdepth.sweeps._host import measured_alone
@@ -128,16 +136,17 @@ def run(
     if host and means.spread:
         refuse("devices", "of this process, with `host=True`", means.devices)
     needed("xarray")
+    check_units(units or {}, plan.axes, {})
     source = source_of(measure) if store is None else fingerprint(measure)
     description = described(plan, measure, source, host, dict(units or {}), means)
     kept = None if store is None else Store.open(store, description)
     with _held(kept, share):
-        records = _run(plan, measure, kept, share, means, host, (resume, retry), progress)
+        records = _run(plan, measure, kept, share, means, host, (resume, retry), progress, units)
     if kept is not None:
         together("every process has stored its tiles", means.spread)
         others = {tile: kept.fetch(tile) for tile in _tiles(plan) if tile not in records}
         records.update({tile: record for tile, record in others.items() if record is not None})
-    dataset = assemble(description, records.values())
+    dataset = assemble(kept.description if kept else description, records.values())
     if kept is not None and not dataset.attrs["missing"]:
         with _full_disk_told(kept):
             kept.publish(dataset)
@@ -154,6 +163,7 @@ def _run(
     host: bool,
     again: tuple[bool, bool],
     progress: bool,
+    units: Mapping[str, str] | None,
 ) -> dict[Tile, Record]:
     """Return the records of this share by tile: fetched where stored, else measured."""
     mine = _tiles(plan)[share[0] :: share[1]]
@@ -167,6 +177,7 @@ def _run(
     hope = _Hope(plan, records.values())
 
     def keep(tile: Tile, record: Record) -> None:
+        check_units(units or {}, plan.axes, record)
         if store is not None:
             with _full_disk_told(store):
                 store.keep(tile, record)

@@ -14,7 +14,10 @@ import contextlib
 import json
 import os
 import platform
+import re
+import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +35,13 @@ if TYPE_CHECKING:
     import xarray
 
 _TOLD = 8  # differences that a refusal names
+_HASHED = {
+    "measure.source": "its code",
+    "measure.captured": "what it closes over and the values that it names, as they were before the "
+    "run: empty a list that it appends to",
+}
+_TEMPORARY = re.compile(r"\.results-|\..+\.(npz|json|txt)-")
+_ABANDONED = 3600.0  # seconds after which nobody is still writing a temporary file
 Tile = tuple[int, int]  # a bucket's number, and a tile's place in it
 
 
@@ -60,7 +70,8 @@ class Store:
         text = json.dumps(description, indent=1, ensure_ascii=False) + "\n"
         if not created(manifest, text):
             found = _manifest(manifest)
-            differences = list(_differences(found["identity"], description["identity"], ""))
+            here = json.loads(json.dumps(description["identity"]))
+            differences = list(_differences(found["identity"], here, ""))
             if differences:
                 more = len(differences) - _TOLD
                 told = [*differences[:_TOLD], *([f"and {more} more"] if more > 0 else [])]
@@ -69,6 +80,13 @@ class Store:
                     + "; ".join(told)
                     + ". Choose another folder, or run what it was made by."
                 )
+            if found["units"] != description["units"]:
+                warnings.warn(
+                    f"`units` of `store` {str(folder)!r} stay {found['units']}, and are not "
+                    f"{description['units']}.",
+                    stacklevel=3,
+                )
+            description = {**description, "units": found["units"]}
         return cls(folder, description)
 
     def path(self, tile: Tile) -> Path:
@@ -88,7 +106,8 @@ class Store:
             return None
         except Exception as error:  # a damaged zip fails in a dozen ways; all mean "run it again"
             warnings.warn(
-                f"{path} cannot be read ({type(error).__name__}: {error}); it is run again.",
+                f"{path} cannot be read ({type(error).__name__}: {error}); it counts as missing; a "
+                "run measures it again.",
                 stacklevel=2,
             )
             return None
@@ -129,10 +148,18 @@ class Store:
                 "other."
             ) from error
         try:
+            self._clear()
             write_text(f"{name}.txt", f"process {os.getpid()} on {platform.node()}\n")
             yield
         finally:
             lock.release()
+
+    def _clear(self) -> None:
+        """Remove what killed processes left half-written."""
+        for path in (*self.folder.glob(".*"), *self.folder.glob("tiles/.*")):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED and _TEMPORARY.match(path.name):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load(store: str | Path) -> xarray.Dataset:
@@ -161,17 +188,15 @@ def load(store: str | Path) -> xarray.Dataset:
     if not (folder / "manifest.json").is_file():
         raise StoreError(f"`store` {str(folder)!r} holds no sweep: there is no manifest.json.")
     found = Store(folder, _manifest(folder / "manifest.json"))
-    records = []
-    for path in sorted(folder.glob("tiles/*.npz")):
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError):
-            records.append(read_arrays(path))
-    return assemble(found.description, records)
+    tiles = ((n, tile) for n, many in enumerate(found.description["tiles"]) for tile in range(many))
+    records = (found.fetch(tile) for tile in tiles)
+    return assemble(found.description, (record for record in records if record is not None))
 
 
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
-        if isinstance(found, dict) and "identity" in found:
+        if isinstance(found, dict) and {"identity", "tiles", "units"} <= found.keys():
             return found
     except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}). Choose another folder.") from error
@@ -197,6 +222,8 @@ def _differences(there: Any, here: Any, path: str) -> Iterator[str]:
             yield from _differences(there.get(key), here.get(key), name)
     elif isinstance(there, dict) or isinstance(here, dict):
         yield f"{path} is {'there and not here' if there else 'here and not there'}"
+    elif there != here and path in _HASHED:
+        yield f"{path} ({_HASHED[path]}) differs"
     elif there != here:
         yield f"{path} is {there!r} there and {here!r} here"
 
@@ -206,7 +233,7 @@ def check_share(worker: Any) -> tuple[int, int]:
     if worker is None:
         return 0, 1
     pair = isinstance(worker, (tuple, list)) and len(worker) == 2
-    whole = pair and all(isinstance(each, (int, np.integer)) for each in worker)
+    whole = pair and all(type(each) is int or isinstance(each, np.integer) for each in worker)
     if not whole or not 0 <= worker[0] < worker[1]:
         refuse("worker", "(i, n) with 0 ≤ i < n: share i of n", worker)
     return int(worker[0]), int(worker[1])
