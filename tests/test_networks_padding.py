@@ -74,9 +74,22 @@ def test_sizes_travel_through_vmap_and_beyond_their_max_give_nan():
     assert teeth[0] == 0.5
 
 
+@jax.jit
+def folded(folds):
+    return Sawtooth(Size(folds, max=3), max_depth=7)(0.0625)
+
+
 def test_a_size_bounds_what_a_sawtooth_may_be():
     assert Sawtooth(Size(2, max=3)).max_depth == 3
     assert Sawtooth(Size(2, max=3), max_depth=7).max_depth == 7
+    assert np.isnan([folded(0), folded(3), folded(5)]).tolist() == [True, False, True]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int16])
+def test_a_size_of_few_bits_is_as_good(dtype):
+    depth = jax.jit(lambda folds: Sawtooth(folds).depth)
+    assert [int(depth(dtype(folds))) for folds in (0, 3, 127)] == [0, 3, 127]
 
 
 @pytest.mark.once
@@ -224,12 +237,45 @@ def test_gradients_of_padding_are_exactly_zero_for_every_activation():
 
 
 @pytest.mark.once
+def test_what_is_no_parameter_passes_unchanged():
+    net = padded((3, 2))
+    optimiser = keep_padding(optax.identity(), (net, jnp.arange(2)))
+    updates = (jax.tree.map(jnp.ones_like, net), jnp.array([3, 4]))
+    moved, _ = optimiser.update(updates, optimiser.init(updates))
+    chex.assert_trees_all_equal(moved[1], updates[1])
+    assert not padding(moved[0], net.live()).any()
+    assert moved[0].bias_out.tolist() == [1.0]
+
+
+@pytest.mark.once
+def test_lookahead_moves_both_copies_as_the_optimiser_within():
+    net = padded((3, 2))
+    optimiser = optax.lookahead(
+        keep_padding(optax.sgd(1.0), net), sync_period=2, slow_step_size=0.5
+    )
+    both = optax.LookaheadParams.init_synced(eqx.filter(net, eqx.is_inexact_array))
+    ones, state = jax.tree.map(jnp.ones_like, both.fast), optimiser.init(both)
+    with jax.numpy_dtype_promotion("standard"):
+        for _ in range(2):
+            updates, state = optimiser.update(ones, state, both)
+            both = optax.apply_updates(both, updates)
+    for copy in both:
+        assert not padding(copy, net.live()).any()
+    chex.assert_trees_all_close(both.slow.bias_out, net.bias_out - 1, atol=rounding())
+
+
+@pytest.mark.once
 def test_what_cannot_be_kept_is_refused(untyped):
     net = padded((3, 2))
     with pytest.raises(ValueError, match="`optimiser` must be an optax transformation"):
         keep_padding(optax.sgd, net)
     with pytest.raises(ValueError, match="`net` must be an `MLP`, or a pytree that holds one"):
         keep_padding(optax.sgd(0.1), jnp.ones(2))
+    parameters = eqx.filter(net, eqx.is_inexact_array)
+    twice = keep_padding(optax.lookahead(optax.sgd(0.1), 2, 0.5), net)
+    both = optax.LookaheadParams.init_synced(parameters)
+    with pytest.raises(ValueError, match=r"`params` must be one copy .* Give `lookahead` the"):
+        twice.update(parameters, twice.init(both), both)
     stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), net)
     with pytest.raises(ValueError, match="`net` must be one network"):
         keep_padding(optax.sgd(0.1), stacked)

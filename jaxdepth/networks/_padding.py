@@ -27,11 +27,12 @@ def keep_padding(
     them, which zeros do not change: descent, momentum, Adam and its kin, Lion, LAMB, LARS, clipping
     by norms, line searches.
 
-    Three kinds read the padded shapes, and train a network with padding otherwise than one without,
+    Four kinds read the padded shapes, and train a network with padding otherwise than one without,
     though as well: those that add noise, which has the same law and is drawn by place in the
     padded array (`noisy_sgd`, `add_noise`); those that take means over an array, padding included
-    (`adafactor`, `clip_by_block_rms`, `scale_by_param_block_rms`, `centralize`); and those that
-    scale by the shape of a matrix (`contrib.muon`).
+    (`adafactor`, `clip_by_block_rms`, `scale_by_param_block_rms`, `centralize`); those that scale
+    by the shape of a matrix (`contrib.muon`); and those that choose by an array's shape what they
+    take norms over (`adaptive_grad_clip`).
 
     Args:
         optimiser: an optax transformation.
@@ -45,7 +46,8 @@ def keep_padding(
 
     Raises:
         ValueError: what is no optax transformation, or a tree without an `MLP`; a stack of networks
-            (use `jax.vmap`).
+            (use `jax.vmap`); at the first update, an optimiser that moves two copies of the
+            parameters (`lookahead`).
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -67,6 +69,9 @@ def keep_padding(
     def update(
         live: PyTree, updates: PyTree, state: Any, params: PyTree = None, **extra: Any
     ) -> tuple[PyTree, Any]:
+        if isinstance(params, optax.LookaheadParams):
+            cure = "Give `lookahead` the optimiser that `keep_padding` returns."
+            refuse("params", "one copy of the parameters", "fast and slow ones", cure)
         moved, state = inner.update(_cut(live, updates), state, params, **extra)
         return _cut(live, moved), state
 
@@ -92,9 +97,11 @@ def _is_mlp(node: Any) -> bool:
 
 
 def _cut(live: PyTree, updates: PyTree) -> PyTree:
-    """Return updates with 0 in place of padding's; what a mask stands over may be missing."""
+    """Return updates with 0 in place of padding's; what no mask stands over stays as it is."""
 
     def cut(mask: Any, update: Any) -> Any:
+        if mask is None:
+            return update
         return jax.tree.map(lambda leaf: jnp.where(mask, leaf, 0), update)
 
     return jax.tree.map(cut, live, updates, is_leaf=lambda leaf: leaf is None)

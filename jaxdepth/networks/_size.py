@@ -65,5 +65,6 @@ def check_size(name: str, value: Any, most: int) -> Any:
 
 def or_zero(value: Any, most: int) -> Int[Array, ""]:
     """Return a traced size as int32, 0 where it is not in [1, most]."""
+    most = min(most, jnp.iinfo(value.dtype).max)  # which a narrow dtype would wrap
     fits = (value >= 1) & (value <= most)  # before the cast, which wraps
     return jnp.where(fits, value, 0).astype(jnp.int32)
