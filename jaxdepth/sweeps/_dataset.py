@@ -203,7 +203,7 @@ def _unlike_dtypes(records: list[Record], status: np.ndarray, said: np.ndarray) 
         for record in mine:
             array = record[key]
             if array.dtype.kind in "iu" and array.dtype != dtype:
-                kept = np.array([_holds(dtype, row) for row in array]) | record[FAILED]
+                kept = _held(array, dtype) | record[FAILED]
                 for place in np.flatnonzero(~kept).tolist():
                     told = f"{key[len(OUTPUT) :]} = {array[place]}, which {dtype} does not hold"
                     where = record[MEMBERS][place : place + 1]
@@ -219,12 +219,17 @@ def _common(arrays: list[np.ndarray]) -> np.dtype:
     return dtype
 
 
-def _holds(dtype: np.dtype, integers: np.ndarray) -> bool:
-    """Whether a dtype holds integers exactly."""
+def _held(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return for each row of integers whether a dtype holds it exactly."""
+    given = array.ravel().tolist()
     if dtype.kind in "iu":
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
-        return all(least <= int(each) <= most for each in integers.ravel())
-    return all(int(each) == int(dtype.type(each)) for each in integers.ravel())
+        kept = [least <= each <= most for each in given]
+    else:
+        rounded = array.astype(dtype).ravel().tolist()
+        kept = [each == int(other) for each, other in zip(given, rounded, strict=True)]
+    whole = np.array(kept, bool).reshape(array.shape)
+    return np.asarray(whole.all(axis=tuple(range(1, array.ndim))))
 
 
 def _by_output(records: list[Record]) -> list[tuple[str, list[Record]]]:
