@@ -75,9 +75,8 @@ class Sawtooth(eqx.Module):
             max_depth = depth.max
         self.max_depth = None if max_depth is None else check_integer("max_depth", max_depth, 1)
         most = self.max_depth or int(np.iinfo(np.int32).max)
-        given = depth
-        if isinstance(depth, Size):
-            given, most = depth.value, min(depth.max, most)
+        given = depth.value if isinstance(depth, Size) else depth
+        most = min(depth.max, most) if isinstance(depth, Size) else most
         folds = check_size("depth", given, most)
         self.depth = or_zero(folds, most) if is_traced(folds) else np.asarray(folds, np.int32)
 
