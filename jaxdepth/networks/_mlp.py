@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -314,26 +314,30 @@ def _draw(
     bias stands at input 0, so a unit is a row [bias, weights]. The output layer has index `depth`.
     """
     units, layers, dtype = max(sizes[1:-1]), len(sizes) - 2, weight_gain.dtype
-    blocks = [(1, units, 1 + sizes[0]), (layers - 1, units, 1 + units), (1, sizes[-1], 1 + units)]
-    index = [np.indices(shape, np.int32).reshape(3, -1) for shape in blocks]
-    index[1][0] += 1
-    outmost = jnp.full(index[2].shape[1], depth, jnp.int32)
-    layer = jnp.concatenate([index[0][0], index[1][0], outmost])
-    unit, source = np.concatenate(index, axis=1)[1:]
 
-    def normal(*place: Array) -> Array:
-        return jax.random.normal(reduce(jax.random.fold_in, place, key), (), dtype)
+    def number(key: PRNGKeyArray, source: Array) -> Array:
+        return jax.random.normal(jax.random.fold_in(key, source), (), dtype)
 
-    flat = jnp.split(
-        jax.vmap(normal)(layer, unit, source), np.cumsum([i.shape[1] for i in index])[:-1]
-    )
-    first, between, last = (rows.reshape(shape) for rows, shape in zip(flat, blocks, strict=True))
+    def rows(layer: Array, units: int, terms: int) -> Float[Array, "units terms"]:
+        # Folding is most of the work: units share theirs, and only `source` is each number's own.
+        key_of_layer = jax.random.fold_in(key, layer)
+        keys = jax.vmap(partial(jax.random.fold_in, key_of_layer))(
+            jnp.arange(units, dtype=jnp.int32)
+        )
+        sources = jnp.arange(terms, dtype=jnp.int32)
+        return jax.vmap(jax.vmap(number, (None, 0)), (0, None))(keys, sources)
+
+    # Layer after layer, so that the numbers of many networks stay in a CPU's caches.
+    first = rows(jnp.zeros((), jnp.int32), units, 1 + sizes[0])
+    hidden = jnp.arange(1, layers, dtype=jnp.int32)
+    between = jax.lax.map(partial(rows, units=units, terms=1 + units), hidden)
+    last = rows(depth, sizes[-1], 1 + units)
 
     reading, connected, read, live, _ = _live_parameters(widths, depth, sizes)
     scale = jnp.sqrt(weight_gain / widths.astype(dtype))  # of the weights that read a layer
     fan_in = jnp.sqrt(weight_gain / sizes[0])
-    weight_in = jnp.where(reading, fan_in * first[0, :, 1:], 0)
+    weight_in = jnp.where(reading, fan_in * first[:, 1:], 0)
     weights = jnp.where(connected, scale[:-1, None, None] * between[:, :, 1:], 0)
-    weight_out = jnp.where(read, scale[depth - 1] * last[0, :, 1:], 0)
-    biases = bias_std * jnp.concatenate([first[:, :, 0], between[:, :, 0]])
-    return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[0, :, 0]
+    weight_out = jnp.where(read, scale[depth - 1] * last[:, 1:], 0)
+    biases = bias_std * jnp.concatenate([first[None, :, 0], between[:, :, 0]])
+    return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[:, 0]
