@@ -173,6 +173,10 @@ def test_calling_a_measure_does_not_change_it():
     before = fingerprint(compiled)
     compiled(1.0)
     assert fingerprint(compiled) == before
+    plan = grid(rate=[0.5])
+    before = fingerprint(plan)
+    assert plan.buckets  # which a plan works out once
+    assert fingerprint(plan) == before
 
 
 @pytest.fixture
@@ -237,6 +241,14 @@ def test_what_has_no_content_is_refused_with_a_cure(wrap):
         for thing in (file, (each for each in ())):
             with pytest.raises(ValueError, match=r"content can be told.*`__getstate__`.*string"):
                 fingerprint(wrap(thing))
+
+
+def test_what_is_too_deep_is_refused():
+    chain = Plain(None)
+    for _ in range(5000):
+        chain = Plain(chain)
+    with pytest.raises(ValueError, match="Plain` must be something of fewer parts within parts"):
+        fingerprint(chain)
 
 
 ELSEWHERE = """

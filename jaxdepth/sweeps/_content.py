@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import contextvars
 import dis
 import functools
@@ -109,6 +110,8 @@ class Teller:
             yield from self._module(thing)
         elif isinstance(thing, type):
             yield from self._class(thing)
+        elif type(thing) in (tuple, list) and _PLAIN.issuperset(map(type, thing)):
+            yield "value", f"{type(thing).__name__} of {thing!r}"
         elif type(thing) in (tuple, list):
             yield "value", f"{type(thing).__name__} {len(thing)}"
             yield from _all(*thing)
@@ -249,8 +252,8 @@ def is_installed(module: str) -> bool:
     found = sys.modules.get(module) or sys.modules.get(top)
     file = getattr(found, "__file__", None)
     if found is None:
-        spec = importlib.util.find_spec(top)
-        file = spec.origin if spec else None
+        with contextlib.suppress(ImportError, ValueError):  # a name that no import would take
+            file = getattr(importlib.util.find_spec(top), "origin", None)
     return file is not None and not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
@@ -306,7 +309,15 @@ def _reduced(thing: Any) -> Iterator[Part]:
     make, arguments, *rest = made
     yield from _all(make, arguments)
     for part in rest:
-        yield "each", list(part) if isinstance(part, Iterator) else part
+        if type(part) is dict:  # what is worked out of the rest when it is asked is not told
+            yield "each", {name: value for name, value in part.items() if not _cached(thing, name)}
+        else:
+            yield "each", list(part) if isinstance(part, Iterator) else part
+
+
+def _cached(thing: Any, name: Any) -> bool:
+    held = getattr(type(thing), name, None) if isinstance(name, str) else None
+    return isinstance(held, functools.cached_property)
 
 
 def _content(cell: types.CellType) -> Any:

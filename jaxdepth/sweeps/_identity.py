@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxdepth._misc import refuse
 from jaxdepth.sweeps._content import Teller, real_name, sha as sha
 
 _PACKAGES = ("jaxdepth", "jax", "jaxlib", "numpy", "equinox", "optax")
@@ -103,7 +104,11 @@ def parts(thing: Any) -> dict[str, str]:
         ValueError: something without content that another process could tell, such as an open
             file.
     """
-    code, values = Teller()(thing)
+    try:
+        code, values = Teller()(thing)
+    except RecursionError:
+        cure = "Hold it in arrays, tuples or dicts."
+        refuse(named(thing), "something of fewer parts within parts", type(thing), cure)
     return {"source": code or sha(""), "captured": values}
 
 
