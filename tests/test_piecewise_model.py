@@ -15,7 +15,7 @@ from jaxdepth.piecewise._kinks import find_kinks
 from jaxdepth.piecewise._model import lowest_bit
 from jaxdepth.piecewise._normwise import measure
 from jaxdepth.piecewise._rational import enumerate_rational
-from jaxdepth.piecewise._traced import enumerate_traced, rooms
+from jaxdepth.piecewise._traced import _unless, enumerate_traced, rooms
 
 
 def rough(seed, dtype, bend=0.0):
@@ -91,6 +91,34 @@ def test_the_bounds_of_a_deep_network_hold_within_a_compiled_program(x64):
     tables = (v.x, v.x_error, v.h[:, 0], v.h_error)
     assert_bounds_hold(layers, (-2, 3), *(np.asarray(table)[: int(v.num)] for table in tables))
     assert float(v.h_error.max()) < 1e-8
+
+
+@pytest.mark.once
+def test_the_bounds_hold_where_layers_of_padding_are_passed_by(x64):
+    layers = MLP((1, 6, 6, 1), dtype=jnp.float32, key=jax.random.key(4)).affine_layers()
+    hidden = [(a.weight.astype(float), a.bias.astype(float), jnp.zeros(())) for a in layers[:2]]
+    padding = jnp.eye(6), jnp.zeros(6), jnp.ones(())
+
+    @jax.jit
+    def run(first, *others):
+        known = [AffineLayer(*each) for each in (first, *others)]
+        known.append(AffineLayer(layers[2].weight.astype(float), layers[2].bias.astype(float), 1.0))
+        ends = jnp.asarray(-2.0), jnp.asarray(3.0)
+        return enumerate_traced(known, *ends, rooms(known, 12), dyadic=False, skip=True)
+
+    v = run(*hidden, padding)
+    assert not bool(v.overflow | v.ambiguous)
+    tables = (v.x, v.x_error, v.h[:, 0], v.h_error)
+    assert_bounds_hold(layers, (-2, 3), *(np.asarray(table)[: int(v.num)] for table in tables))
+
+
+@pytest.mark.once
+def test_a_batch_is_idle_only_where_all_of_it_is():
+    both = jax.vmap(_unless(lambda x, y: x + y, lambda x, y: x), (0, 0, None))
+    some, all_ = jnp.array([True, False]), jnp.array([True, True])
+    x, y = jnp.array([1.0, 2.0]), jnp.array(3.0)
+    assert both(some, x, y).tolist() == [4.0, 5.0]
+    assert both(all_, x, y).tolist() == [1.0, 2.0]
 
 
 _measured = jax.jit(measure, static_argnums=3)

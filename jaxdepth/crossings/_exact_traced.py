@@ -21,8 +21,10 @@ from jaxdepth.piecewise._lossless import lost, widened
 from jaxdepth.piecewise._model import against, undecided
 from jaxdepth.piecewise._traced import Room, TracedVertices, enumerate_traced, rooms
 
-# Networks of a batch that go through a CPU's caches together, and through an accelerator.
-_TOGETHER_ON_CPU, _TOGETHER = 4, 1024
+# Networks of a batch that go together: on an accelerator so many, on a CPU as many as the values of
+# one layer at all vertices leave bytes for in its caches, by powers of two: what is left of a batch
+# takes a second copy of the program.
+_TOGETHER, _CACHED = 1024, 2**18
 
 
 def count_traced(
@@ -51,12 +53,14 @@ def count_traced(
 
     def kernel(traced: Any, start: Array, end: Array, level: Array, open_: Array) -> CrossingCount:
         layers = widened(listed(eqx.combine(traced, fixed), "fn"))
-        v = enumerate_traced(layers, start, end, space, dyadic=dyadic)
+        v = enumerate_traced(layers, start, end, space, dyadic=dyadic, skip=True)
         v = v._replace(ambiguous=v.ambiguous | open_ | lost(traced))
         return _answer(v, level, min(most, np.iinfo(np.int64).max))
 
     edges = [jnp.asarray(edge, jnp.float64) for edge in (start, end, level)]
-    together = _TOGETHER_ON_CPU if jax.default_backend() == "cpu" else _TOGETHER
+    values = max(len(layer.bias) * new.vertices for layer, new in zip(layers, space, strict=True))
+    on_cpu = jax.default_backend() == "cpu"
+    together = 1 << max(0, (_CACHED // (8 * values)).bit_length() - 1) if on_cpu else _TOGETHER
     with jax.default_matmul_precision("highest"):
         return one_by_one(kernel, together)(*jax.lax.stop_gradient((traced, *edges)), common_lost)
 

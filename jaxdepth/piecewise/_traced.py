@@ -10,11 +10,13 @@ of 64-bit words, in which kinks are then found, and once to make room for these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdepth._misc import is_traced
@@ -97,6 +99,7 @@ def enumerate_traced(
     *,
     dyadic: bool,
     slopes: bool = False,
+    skip: bool = False,
 ) -> TracedVertices:
     """Return the vertices of a network R → R.
 
@@ -107,21 +110,74 @@ def enumerate_traced(
         room: for every layer.
         dyadic: look for numbers that are known exactly.
         slopes: ask for `jumps`.
+        skip: spend nothing on the layers of padding, at the price of reverse mode.
     """
     x, none, no = jnp.stack([start, end]), jnp.zeros(2), jnp.zeros((), bool)
     two, scale = jnp.asarray(2, jnp.int32), jnp.ones(1)
     jumps = jnp.zeros((2, 1), jnp.float32) if slopes else None
     v = TracedVertices(x, none, x[:, None], none, _still(jnp.abs(x)), jumps, two, no, no)
-    for layer, (capacity, most) in zip(layers, room, strict=True):
-        W, b, slope = layer.weight, layer.bias, layer.negative_slope
-        slope = slope if is_traced(slope) else float(slope)
-        m = measure(_still(jnp.asarray(W)), _still(jnp.asarray(b)), scale, len(layers) > _SHALLOW)
-        scale = m.scale
-        v, e_z = _through(v, jnp.asarray(W), jnp.asarray(b), m, dyadic)
-        if capacity:
-            v, exact = _split(v, e_z, m, slope, capacity, most, dyadic)
-            v = _activated(v, scale, slope, exact)
+    for layer, space in zip(layers, room, strict=True):
+        W, b, slope = jnp.asarray(layer.weight), jnp.asarray(layer.bias), layer.negative_slope
+        passing = partial(_pass, room=space, sharp=len(layers) > _SHALLOW, dyadic=dyadic)
+        if not is_traced(slope):
+            v, scale = passing(v, scale, W, b, slope=float(slope))
+        elif skip and W.shape == (v.h.shape[1], v.h.shape[1]):
+            idle = (slope == 1) & jnp.all(b == 0) & jnp.all(jnp.eye(len(W)) == W)
+            v, scale = _unless(passing, partial(_held, space.vertices))(idle, v, scale, W, b, slope)
+        else:
+            v, scale = passing(v, scale, W, b, slope)
     return v._replace(h_error=v.h_error * scale[0])
+
+
+def _pass(
+    v: TracedVertices,
+    scale: Array,
+    W: Array,
+    b: Array,
+    slope: Any,
+    *,
+    room: Room,
+    sharp: bool,
+    dyadic: bool,
+) -> tuple[TracedVertices, Array]:
+    """Return the vertices behind a layer, and the scales of its units."""
+    m = measure(_still(W), _still(b), scale, sharp)
+    v, e_z = _through(v, W, b, m, dyadic)
+    if room.kinks:
+        v, exact = _split(v, e_z, m, slope, room.kinks, room.vertices, dyadic)
+        v = _activated(v, m.scale, slope, exact)
+    return v, m.scale
+
+
+def _held(
+    most: int, v: TracedVertices, scale: Array, *layer: Array
+) -> tuple[TracedVertices, Array]:
+    """Return the vertices behind a layer that is the identity: the same, without a rounding."""
+    del layer
+    row = jnp.minimum(jnp.arange(most, dtype=jnp.int32), v.x.shape[0] - 1)
+    rows = {name: getattr(v, name)[row] for name in ("x", "x_error", "h", "h_error", "size")}
+    jumps = None if v.jumps is None else v.jumps[row]
+    return v._replace(**rows, jumps=jumps), scale
+
+
+def _unless(work: Callable[..., Any], idle_work: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of (idle, *args) that does the idle work where all of a batch may.
+
+    Plain vmap would do both for every member. What works for one that is idle must be right too.
+    """
+
+    @custom_vmap
+    def one(idle: Array, *args: Any) -> Any:
+        return jax.lax.cond(idle, idle_work, work, *args)
+
+    @one.def_vmap
+    def all_(axis_size: int, in_batched: Any, idle: Array, *args: Any) -> tuple[Any, Any]:
+        axes = jax.tree.map(lambda own: 0 if own else None, tuple(in_batched[1:]))
+        both = (jax.vmap(f, axes, axis_size=axis_size) for f in (idle_work, work))
+        found = jax.lax.cond(jnp.all(idle), *both, *args)
+        return found, jax.tree.map(lambda _: True, found)
+
+    return one
 
 
 def _through(
