@@ -99,8 +99,8 @@ def assemble(description: Mapping[str, Any], records: Iterable[Record]) -> xarra
         array = _gathered(key, records, status)
         attributes: dict[str, Any] = {"units": description["units"].get(name, "1")}
         if array.dtype.kind == "f":
-            nan = np.isnan(array[status == MEASURED])
-            attributes["nan_count"] = int(nan.any(axis=tuple(range(1, nan.ndim))).sum())
+            nan = np.isnan(array).any(axis=tuple(range(1, array.ndim)))
+            attributes["nan_count"] = int((nan & (status == MEASURED)).sum())
         variables[name] = (
             (*dims, *dimensions(name, array.ndim - 1)),
             array.reshape(*shape, *array.shape[1:]),

@@ -30,8 +30,8 @@ class Prediction:
         compilations: of programs; 0 on the host.
         tiles: calls of them, a device each.
         in_flight: configurations at once, at most.
-        nbytes: at the peak: calls in flight, by the compiler's own analysis, and all results. What
-            Python, JAX and the compiler take themselves comes on top.
+        nbytes: at the peak: calls in flight, by the compiler's own analysis, and all results, twice.
+            What Python, JAX and the compiler take themselves comes on top.
         compile_seconds: that compiling took, which a run in this process need not do again.
         seconds: of the measuring, from a few tiles of every bucket.
     """
@@ -119,7 +119,7 @@ def predict(
         compilations=sum(program is not None for program in programs),
         tiles=tiles,
         in_flight=min(together, plan.size) or 1,
-        nbytes=peak + plan.size * results,
+        nbytes=peak + 2 * plan.size * results,  # in tiles, and laid out
         compile_seconds=sum(program.seconds for program in programs if program is not None),
         seconds=seconds,
     )

@@ -80,7 +80,8 @@ def run(
         plan: from `grid`.
         measure: called with the axes as keyword arguments; returns a number, an array or a dict of
             arrays, of the same shapes everywhere. It is traced once a bucket, under `vmap`. Arrays
-            that it closes over are passed to the program.
+            that it closes over are passed to the program. A store is held against its code and
+            what it closes over, as they are when the run begins.
         store: a folder to keep results in; None keeps them in memory alone.
         devices: JAX devices, or a platform ("cpu", "gpu", "tpu"); None for all of this process. Of
             several processes (`jax.distributed`), all of `jax.devices()` make one mesh.
