@@ -30,8 +30,8 @@ class Prediction:
         compilations: of programs; 0 on the host.
         tiles: calls of them, a device each.
         in_flight: configurations at once, at most.
-        nbytes: at the peak: calls in flight, by the compiler's own analysis, and all results, twice.
-            What Python, JAX and the compiler take themselves comes on top.
+        nbytes: at the peak: calls in flight, by the compiler's own analysis, and all results, in
+            tiles and laid out. What Python, JAX and the compiler take themselves comes on top.
         compile_seconds: that compiling took, which a run in this process need not do again.
         seconds: of the measuring, from a few tiles of every bucket.
     """
