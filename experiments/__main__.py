@@ -196,7 +196,7 @@ def _sweep(options: argparse.Namespace, package: str) -> int:
         raise UsageError(f"{name} is no sweep. `run` computes it.")
     config = _runner.settle({name: module}, choice)[name]
     sweep = module.sweep(config)
-    print(sweep.plan)
+    print(str(sweep.plan).partition("\n")[0] if sweep.host else sweep.plan)
     if options.chunk is not None and options.chunk < 1:
         raise UsageError(f"`--chunk` must be at least 1; got {options.chunk}.")
     if options.dry_run:

@@ -10,7 +10,7 @@
 # A sweep as a Slurm array, a share of its tiles a task, in a folder that all nodes see:
 #
 #     sbatch experiments/slurm.sh depth_width_map --full
-#     sbatch --array=0-63 --gpus-per-task=1 experiments/slurm.sh depth_width_map --full
+#     sbatch --array=0-63 --gpus-per-task=1 experiments/slurm.sh certificate_map --full
 #     python -m experiments run depth_width_map --full      # judges and draws what they measured
 #
 # A task that is killed costs its tiles in flight; requeued, or submitted again, it goes on.
