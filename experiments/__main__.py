@@ -190,6 +190,7 @@ def _sweep(options: argparse.Namespace, package: str) -> int:
     from experiments import _provenance, _runner
     from experiments._store import Store, open_directory
     from experiments._sweeping import PART
+
     (name,) = names
     module = _runner.load(package, names)[name]
     if not hasattr(module, "sweep"):
