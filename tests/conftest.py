@@ -36,14 +36,20 @@ def pytest_collection_modifyitems(config, items):
     """Leave out of each pass what is the same in the other, or belongs there.
 
     A test that sets 64-bit itself runs in the pass that is so; one marked `once`, and an example,
-    as users meet them, with 64-bit off.
+    as users meet them, with 64-bit off; one marked `once(x64=True)` with it on, which evens out
+    what the passes take.
     """
     elsewhere = "x32" if X64 else "x64"
 
     def belongs(item):
         fixtures = getattr(item, "fixturenames", ())
-        once = isinstance(item, pytest.DoctestItem) or item.get_closest_marker("once")
-        return elsewhere not in fixtures and not (once and X64 and "x64" not in fixtures)
+        once = item.get_closest_marker("once")
+        if elsewhere in fixtures:
+            return False
+        if isinstance(item, pytest.DoctestItem) or once:
+            there = "x64" in fixtures or bool(once and once.kwargs.get("x64"))
+            return X64 == there
+        return True
 
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
     items[:] = [item for item in items if belongs(item)]

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import _digits
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES = "t10k-images-idx3-ubyte"
 

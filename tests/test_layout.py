@@ -16,7 +16,7 @@ import pytest
 
 import jaxdepth
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 ROOT = Path(__file__).parent.parent
 # From the ground up; those that share a floor must not know of each other.
 FLOORS = (

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments import _figures
 from experiments.__main__ import main
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 
 
 @pytest.fixture(scope="module")

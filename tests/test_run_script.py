@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 NEW = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

@@ -17,7 +17,7 @@ from experiments._contract import Claim
 from experiments._store import Store, as_arrays
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 
 
 def manifest(name="good"):

@@ -13,7 +13,7 @@ import pytest
 from jaxdepth.sweeps import digest, grid, load, run, static
 from jaxdepth.sweeps._dataset import assemble, record_of
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 host = functools.partial(run, host=True, progress=False, throw=False)
 SIX = grid(seed=range(6)).tiled(2)  # three tiles
 

@@ -11,7 +11,7 @@ from jaxdepth.sweeps import Axis, grid, padded, static, traced
 from jaxdepth.sweeps._buckets import WASTE, cheapest_bounds
 from jaxdepth.sweeps._identity import fingerprint
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 
 
 def test_a_grid_is_the_product_of_its_axes_rows_first():

@@ -13,7 +13,7 @@ import pytest
 from jaxdepth.sweeps import StoreError, _files, grid, load, read_arrays, run, write_arrays
 from jaxdepth.sweeps._store import Store
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 quiet = functools.partial(run, progress=False)
 PLAN = grid(rate=[0.1, 0.2, 0.3], seed=range(4)).tiled(3)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,8 @@ from jaxdepth.networks._activations import activation as activation_named
 from jaxdepth.networks._affine import AffineLayer, Layer, affine_layer, listed, refuse_stack
 from jaxdepth.networks._parameters import float_dtype
 from jaxdepth.networks._size import Size, check_size, or_zero
+
+_TOGETHER = 2048  # numbers of one network that are drawn at once
 
 
 class MLP(eqx.Module):
@@ -314,30 +317,42 @@ def _draw(
     bias stands at input 0, so a unit is a row [bias, weights]. The output layer has index `depth`.
     """
     units, layers, dtype = max(sizes[1:-1]), len(sizes) - 2, weight_gain.dtype
+    blocks = [(1, units, 1 + sizes[0]), (layers - 1, units, 1 + units), (1, sizes[-1], 1 + units)]
+    index = [np.indices(shape[:2], np.int32).reshape(2, -1) for shape in blocks]
+    index[1][0] += 1
+    outmost = jnp.full(index[2].shape[1], depth, jnp.int32)
+    layer = jnp.concatenate([index[0][0], index[1][0], outmost])
+    # Folding is most of the work: a unit's numbers share its key, and only `source` is their own.
+    fold = jax.vmap(lambda *place: reduce(jax.random.fold_in, place, key))
+    keys = fold(layer, np.concatenate([index[0][1], index[1][1], index[2][1]]))
+    terms = np.repeat([shape[2] for shape in blocks], [shape[0] * shape[1] for shape in blocks])
+    unit = np.repeat(np.arange(len(terms), dtype=np.int32), terms)
+    source = np.concatenate([np.arange(each, dtype=np.int32) for each in terms])
 
-    def number(key: PRNGKeyArray, source: Array) -> Array:
-        return jax.random.normal(jax.random.fold_in(key, source), (), dtype)
+    def numbers(places: tuple[Array, Array]) -> Float[Array, " numbers"]:
+        own = jax.vmap(jax.random.fold_in)(keys[places[0]], places[1])
+        return jax.vmap(lambda each: jax.random.normal(each, (), dtype))(own)
 
-    def rows(layer: Array, units: int, terms: int) -> Float[Array, "units terms"]:
-        # Folding is most of the work: units share theirs, and only `source` is each number's own.
-        key_of_layer = jax.random.fold_in(key, layer)
-        keys = jax.vmap(partial(jax.random.fold_in, key_of_layer))(
-            jnp.arange(units, dtype=jnp.int32)
-        )
-        sources = jnp.arange(terms, dtype=jnp.int32)
-        return jax.vmap(jax.vmap(number, (None, 0)), (0, None))(keys, sources)
-
-    # Layer after layer, so that the numbers of many networks stay in a CPU's caches.
-    first = rows(jnp.zeros((), jnp.int32), units, 1 + sizes[0])
-    hidden = jnp.arange(1, layers, dtype=jnp.int32)
-    between = jax.lax.map(partial(rows, units=units, terms=1 + units), hidden)
-    last = rows(depth, sizes[-1], 1 + units)
+    # So many at once that those of many networks stay in a CPU's caches.
+    flat = jax.lax.map(numbers, _rows_of(_TOGETHER, unit, source)).reshape(-1)
+    ends = np.cumsum([math.prod(shape) for shape in blocks])
+    first, between, last = (
+        rows.reshape(shape)
+        for rows, shape in zip(jnp.split(flat[: ends[-1]], ends[:-1]), blocks, strict=True)
+    )
 
     reading, connected, read, live, _ = _live_parameters(widths, depth, sizes)
     scale = jnp.sqrt(weight_gain / widths.astype(dtype))  # of the weights that read a layer
     fan_in = jnp.sqrt(weight_gain / sizes[0])
-    weight_in = jnp.where(reading, fan_in * first[:, 1:], 0)
+    weight_in = jnp.where(reading, fan_in * first[0, :, 1:], 0)
     weights = jnp.where(connected, scale[:-1, None, None] * between[:, :, 1:], 0)
-    weight_out = jnp.where(read, scale[depth - 1] * last[:, 1:], 0)
-    biases = bias_std * jnp.concatenate([first[None, :, 0], between[:, :, 0]])
-    return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[:, 0]
+    weight_out = jnp.where(read, scale[depth - 1] * last[0, :, 1:], 0)
+    biases = bias_std * jnp.concatenate([first[:, :, 0], between[:, :, 0]])
+    return weight_in, weights, weight_out, jnp.where(live, biases, 0), bias_std * last[0, :, 0]
+
+
+def _rows_of(most: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Lay arrays out in rows of at most `most`, the last filled up with zeros."""
+    length = min(most, len(arrays[0]))
+    filled = (np.pad(array, (0, -len(array) % length)) for array in arrays)
+    return tuple(array.reshape(-1, length) for array in filled)

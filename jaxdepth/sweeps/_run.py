@@ -121,7 +121,7 @@ def run(
         ...     sizes = (1, *[width.max] * depth.max, 1)
         ...     net = MLP.padded(sizes, width=width, depth=depth, key=jax.random.key(seed))
         ...     return count(net, Grid(257), level=0.0).value
-        >>> plan = grid(width=[2, 8], depth=[1, 3], seed=range(10))
+        >>> plan = grid(width=[7, 8], depth=[1, 3], seed=range(10))
         >>> run(plan, crossings, progress=False)["value"].mean("seed").shape
         (2, 2)
     """
