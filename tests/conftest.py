@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
             return False
         if isinstance(item, pytest.DoctestItem) or once:
             there = "x64" in fixtures or bool(once and once.kwargs.get("x64"))
-            return X64 == there
+            return there == X64
         return True
 
     config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
