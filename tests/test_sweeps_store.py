@@ -4,13 +4,14 @@ import errno
 import functools
 import json
 import os
+import pickle
 import threading
 
 import jax
 import numpy as np
 import pytest
 
-from jaxdepth.sweeps import StoreError, _files, grid, load, read_arrays, run, write_arrays
+from jaxdepth.sweeps import StoreError, _engines, _files, grid, load, read_arrays, run, write_arrays
 from jaxdepth.sweeps._store import Store
 
 pytestmark = pytest.mark.once(x64=True)
@@ -194,3 +195,10 @@ def fails_at_two(seed):
     if seed == 2:
         raise ValueError("two")
     return seed
+
+
+def test_a_share_travels_to_another_process_with_its_settings(tmp_path, truth):
+    sent = pickle.dumps(_engines._Share(PLAN, measure, str(tmp_path), 2, {"host": True}))
+    for worker in range(2):
+        assert pickle.loads(sent)(worker) == 0
+    assert load(tmp_path).attrs["digest"] == truth

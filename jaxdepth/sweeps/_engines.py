@@ -124,18 +124,18 @@ class _Share:
         self._sweep = plan, measure, store, number, options
         config: Any = jax.config
         self._settings = (
-            (jax.enable_x64, jnp.result_type(float) == jnp.float64),
-            (jax.default_matmul_precision, config.jax_default_matmul_precision),
-            (jax.default_prng_impl, config.jax_default_prng_impl),
-            (jax.threefry_partitionable, config.jax_threefry_partitionable),
+            ("enable_x64", bool(jnp.result_type(float) == jnp.float64)),
+            ("default_matmul_precision", config.jax_default_matmul_precision),
+            ("default_prng_impl", config.jax_default_prng_impl),
+            ("threefry_partitionable", config.jax_threefry_partitionable),
         )
 
     def __call__(self, worker: int) -> int:
         """Run share `worker`; return how many configurations failed so far."""
         plan, measure, store, number, options = self._sweep
         with contextlib.ExitStack() as settings:
-            for setting, value in self._settings:
-                settings.enter_context(setting(value))
+            for name, value in self._settings:
+                settings.enter_context(getattr(jax, name)(value))
             dataset = run(
                 plan,
                 measure,
