@@ -25,7 +25,6 @@ from jaxdepth.sweeps._program import (
     Program,
     Traced,
     settings,
-    tiles_of,
     trace,
 )
 from jaxdepth.sweeps._store import Tile
@@ -169,8 +168,9 @@ class Compiled:
         for bucket in self._buckets:
             wanted = [tile for number, tile in tiles if number == bucket.number]
             if wanted and (program := self.program(bucket)) is not None:
-                for together in tiles_of(bucket, wanted, len(self._means.devices)):
-                    yield Call(bucket, together, program)
+                together = len(self._means.devices)
+                for first in range(0, len(wanted), together):
+                    yield Call(bucket, wanted[first : first + together], program)
 
     def run(
         self, calls: Iterable[Call], keep: Callable[[Tile, Record], None]

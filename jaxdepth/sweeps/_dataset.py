@@ -6,7 +6,7 @@ import collections
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,13 +90,8 @@ def assemble(description: Mapping[str, Any], records: Iterable[Record]) -> xarra
     for record in records:
         status[record[MEMBERS]] = np.where(record[FAILED], UNMEASURED, MEASURED)
         said[record[MEMBERS]] = record[MESSAGE]
-    for fail in (_unlike_names, _unlike_shapes, _unlike_dtypes):
-        fail(records, status, said)
-    names = {key: None for record in records for key in record if key.startswith(OUTPUT)}
     variables: dict[str, Any] = {}
-    for key in names:
-        name = key[len(OUTPUT) :]
-        array = _gathered(key, records, status)
+    for name, array in _laid_out(records, status, said, {}):
         attributes: dict[str, Any] = {"units": description["units"].get(name, "1")}
         if array.dtype.kind == "f":
             nan = np.isnan(array).any(axis=tuple(range(1, array.ndim)))
@@ -158,6 +153,44 @@ def digest(dataset: xarray.Dataset) -> str:
     return whole.hexdigest()
 
 
+def joined(
+    members: np.ndarray,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    messages: Mapping[int, str],
+    dtypes: Mapping[str, Any],
+) -> Record:
+    """Return the record of configurations that were measured one by one.
+
+    Args:
+        members: their flat indices.
+        rows: the outputs of each by name, empty where it failed.
+        messages: of those that failed, by their place.
+        dtypes: of outputs, where a compiled program fixes them.
+    """
+    places = np.arange(len(members))
+    records = [
+        record_of(places[i : i + 1], {name: array[None] for name, array in row.items()}, {})
+        for i, row in enumerate(rows)
+    ]
+    status = np.full(len(members), MEASURED, np.int8)
+    said = np.full(len(members), "", object)
+    for place, message in messages.items():
+        status[place], said[place] = UNMEASURED, message
+    outputs = dict(_laid_out(records, status, said, dtypes))
+    return record_of(members, outputs, {i: said[i] for i in places[status == UNMEASURED].tolist()})
+
+
+def _laid_out(
+    records: list[Record], status: np.ndarray, said: np.ndarray, dtypes: Mapping[str, Any]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every output of all configurations; what is unlike most of its kind is failed first."""
+    _unlike_names(records, status, said)
+    _unlike_shapes(records, status, said)
+    _unlike_dtypes(records, status, said, dtypes)
+    for key, mine in _by_output(records):
+        yield key[len(OUTPUT) :], _gathered(key, mine, status)
+
+
 def _unlike_names(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
     """Fail what returned other outputs than most."""
     found = [tuple(sorted(key for key in record if key.startswith(OUTPUT))) for record in records]
@@ -172,44 +205,46 @@ def _unlike_names(records: list[Record], status: np.ndarray, said: np.ndarray) -
 
 
 def _unlike_shapes(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
-    """Fail what returned arrays of other shapes than most."""
+    """Fail what returned arrays of other shapes than most, or text beside numbers."""
     for key, mine in _by_output(records):
-        shapes = [record[key].shape[1:] for record in mine]
-        usual = _most_frequent(mine, shapes, status)
-        for record, shape in zip(mine, shapes, strict=True):
-            if shape != usual:
-                told = f"{key[len(OUTPUT) :]} of shape {shape} where most configurations return"
-                _fail(record[MEMBERS], f"returned {told} {usual}", status, said)
+        forms = [(record[key].shape[1:], record[key].dtype.kind in "SU") for record in mine]
+        usual = _most_frequent(mine, forms, status)
+        for record, form in zip(mine, forms, strict=True):
+            if form != usual:
+                told, most = map(_told_form, (form, usual))
+                name = f"{key[len(OUTPUT) :]} of {told}"
+                where = record[MEMBERS]
+                _fail(
+                    where, f"returned {name} where most configurations return {most}", status, said
+                )
                 del record[key]
 
 
-def _unlike_dtypes(records: list[Record], status: np.ndarray, said: np.ndarray) -> None:
+def _told_form(form: tuple[tuple[int, ...], bool]) -> str:
+    return f"shape {form[0]}" + (", as text" if form[1] else "")
+
+
+def _unlike_dtypes(
+    records: list[Record], status: np.ndarray, said: np.ndarray, dtypes: Mapping[str, Any]
+) -> None:
     """Give each output one dtype that holds all of it, and fail what none does.
 
     Tiles of a host run may differ: an integer beside floats, int64 beside uint64, which NumPy would
-    round to float64. No integer is rounded here; floats are widened.
+    round to float64. No integer is rounded here; floats are widened, or rounded to what a program
+    fixes.
     """
     for key, mine in _by_output(records):
-        texts = [record[key].dtype.kind in "SU" for record in mine]
-        if len(set(texts)) == 2:
-            usual = _most_frequent(mine, texts, status)
-            for record, text in zip(mine, texts, strict=True):
-                if text != usual:
-                    told = f"{key[len(OUTPUT) :]} of {record[key].dtype}, unlike most"
-                    _fail(record[MEMBERS], f"returned {told} configurations", status, said)
-                    del record[key]
-            mine = [record for record in mine if key in record]
-        dtype = _common([record[key] for record in mine])
+        name = key[len(OUTPUT) :]
+        dtype = np.dtype(dtypes.get(name) or _common([record[key] for record in mine]))
         for record in mine:
             array = record[key]
-            if array.dtype.kind in "iu" and array.dtype != dtype:
-                kept = _held(array, dtype) | record[FAILED]
-                for place in np.flatnonzero(~kept).tolist():
-                    told = f"{key[len(OUTPUT) :]} = {array[place]}, which {dtype} does not hold"
-                    where = record[MEMBERS][place : place + 1]
-                    _fail(where, f"returned {told}", status, said)
-            if dtype.kind not in "SU":
-                record[key] = array.astype(dtype, copy=False)
+            kept = _held(array, dtype) | record[FAILED]
+            for place in np.flatnonzero(~kept).tolist():
+                told = f"{name} = {array[place]}, which {dtype} does not hold"
+                _fail(record[MEMBERS][place : place + 1], f"returned {told}", status, said)
+            if dtype.kind not in "SU" and array.dtype != dtype:
+                with np.errstate(all="ignore"):  # what is not held is failed already
+                    record[key] = array.astype(dtype)
 
 
 def _common(arrays: list[np.ndarray]) -> np.dtype:
@@ -220,14 +255,18 @@ def _common(arrays: list[np.ndarray]) -> np.dtype:
 
 
 def _held(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return for each row of integers whether a dtype holds it exactly."""
+    """Return for each row whether a cast keeps it: integers exactly, floats to its rounding."""
+    if array.dtype == dtype or array.dtype.kind not in "iu":
+        return np.full(len(array), np.can_cast(array.dtype, dtype, "same_kind"))
     given = array.ravel().tolist()
     if dtype.kind in "iu":
         least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
         kept = [least <= each <= most for each in given]
-    else:
+    elif dtype.kind == "f":
         rounded = array.astype(dtype).ravel().tolist()
         kept = [each == int(other) for each, other in zip(given, rounded, strict=True)]
+    else:
+        kept = [False] * len(given)
     whole = np.array(kept, bool).reshape(array.shape)
     return np.asarray(whole.all(axis=tuple(range(1, array.ndim))))
 
@@ -261,11 +300,11 @@ def _cut(message: str) -> str:
 
 def _gathered(key: str, records: list[Record], status: np.ndarray) -> np.ndarray:
     """Return one output of all configurations, filled where there is none, out of the records."""
-    mine = [record for record in records if key in record]
-    like = mine[0][key]
-    dtype = np.result_type(*(record[key].dtype for record in mine))  # of strings, the longest
+    like = records[0][key]
+    dtype = np.result_type(*(record[key].dtype for record in records))  # of strings, the longest
+    dtype = np.dtype(dtype.str)  # of two names for 64 bits the usual one
     array = np.full((len(status), *like.shape[1:]), _fill(dtype), dtype)
-    for record in mine:
+    for record in records:
         good = status[record[MEMBERS]] == MEASURED
         array[record[MEMBERS][good]] = record.pop(key)[good]
     return array

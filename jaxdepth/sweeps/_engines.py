@@ -97,12 +97,12 @@ def run_on_ray(
         What the store holds in the end.
 
     Raises:
-        ModuleNotFoundError: no Ray (`pip install ray`).
+        ModuleNotFoundError: no Ray (`pip install 'jaxdepth[clusters]'`).
 
     Example:
         >>> run_on_ray(plan, measure, store="sweep", workers=8)  # doctest: +SKIP
     """
-    ray = needed("ray")
+    ray = needed("ray", "clusters")
     number = check_integer("workers", workers, 1)
     share = _Share(plan, measure, str(store), number, options)
     task = ray.remote(max_retries=-1, **(remote or {}))(run_share)

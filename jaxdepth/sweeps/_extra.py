@@ -6,11 +6,11 @@ import importlib
 from typing import Any
 
 
-def needed(package: str) -> Any:
-    """Import a package of the extra `sweeps`."""
+def needed(package: str, extra: str = "sweeps") -> Any:
+    """Import a package of an extra."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"sweeps need {package}: pip install 'jaxdepth[sweeps]'", name=error.name
+            f"sweeps need {package} here: pip install 'jaxdepth[{extra}]'", name=error.name
         ) from error

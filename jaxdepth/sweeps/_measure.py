@@ -17,13 +17,11 @@ from jaxdepth.sweeps._dataset import dimensions
 from jaxdepth.sweeps._plan import RESERVED, Plan
 
 VALUE = "value"  # the name of what is returned without one
+_NUMBERS = (bool, int, float, complex)
 
 
 class ReturnError(ValueError):
     """A measure returns what no dataset can hold."""
-
-
-_NUMBERS = (bool, int, float, complex)
 
 
 def check_measure(plan: Plan, measure: Any) -> None:

@@ -6,7 +6,7 @@ import collections
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -242,9 +242,3 @@ def _nbytes(compiled: Any, devices: Sequence[Any]) -> int:
     )
     local = sum(device.process_index == jax.process_index() for device in devices)
     return int(each) * local
-
-
-def tiles_of(bucket: Bucket, wanted: Sequence[int], devices: int) -> Iterator[list[int]]:
-    """Group a bucket's tiles into calls: one tile a device."""
-    for first in range(0, len(wanted), devices):
-        yield list(wanted[first : first + devices])

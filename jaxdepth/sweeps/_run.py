@@ -142,7 +142,9 @@ def run(
     description = described(plan, measure, source, host, dict(units or {}), means)
     kept = None if store is None else Store.open(store, description)
     with _held(kept, share):
-        records = _run(plan, measure, kept, share, means, host, (resume, retry), progress, units)
+        records = _run(
+            plan, measure, source, kept, share, means, host, (resume, retry), progress, units
+        )
     if kept is not None:
         together("every process has stored its tiles", means.spread)
         others = {tile: kept.fetch(tile) for tile in _tiles(plan) if tile not in records}
@@ -158,6 +160,7 @@ def run(
 def _run(
     plan: Plan,
     measure: Any,
+    source: str | None,
     store: Store | None,
     share: tuple[int, int],
     means: Resources,
@@ -198,7 +201,7 @@ def _run(
         elif todo:
             wanted = {number for number, _ in todo}
             buckets = [bucket for bucket in plan.buckets if bucket.number in wanted]
-            with Compiled(plan, measure, source_of(measure), buckets, means) as compiled:
+            with Compiled(plan, measure, source, buckets, means) as compiled:
                 for measured in compiled.run(compiled.calls(todo), keep):
                     records.update(measured)
                     for tile, record in measured.items():

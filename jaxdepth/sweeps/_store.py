@@ -93,10 +93,6 @@ class Store:
         """Return where a tile lies, whether it is there or not."""
         return self.folder / "tiles" / f"{sha(f'{self._hash} {tile[0]} {tile[1]}')}.npz"
 
-    def has(self, tile: Tile) -> bool:
-        """Whether a tile is stored."""
-        return self.path(tile).exists()
-
     def fetch(self, tile: Tile) -> Record | None:
         """Return a stored tile, and None, with a warning, where it cannot be read."""
         path = self.path(tile)
