@@ -4,7 +4,6 @@ import functools
 import os
 import time
 
-import chex
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -67,7 +66,7 @@ PLAN = grid(width=[3, 4, 5], depth=[1, 3], seed=range(3), rate=[0.05, 0.2]).tile
 
 @pytest.fixture(scope="module")
 def whole():
-    """The dataset of PLAN, and how many programs it took."""
+    """The dataset of PLAN, on one device."""
     return quiet(PLAN, trained, devices=jax.devices()[:1])
 
 
@@ -131,7 +130,6 @@ def test_a_bucket_is_one_compilation_and_a_second_run_is_none(monkeypatch):
 
     plan = grid(width=range(1, 17), rate=[0.5, 1.0, 2.0])
     assert predict(plan, area).compilations == len(plan.buckets) == len(compilations)
-    chex.clear_trace_counter()
     quiet(plan, area)
     assert len(compilations) == len(plan.buckets)
 
@@ -330,7 +328,7 @@ def test_arrays_that_a_measure_closes_over_are_passed_to_its_program():
     assert quiet(plan, measure)["value"].values.tolist() == [3.0, 999.0]
 
 
-def test_sizes_are_masked_and_dimensions_may_be_missing():
+def test_nothing_may_be_traced_and_a_list_has_one_dimension():
     dataset = quiet(grid(name=["a", "b"]), lambda name: ord(name))  # nothing traced at all
     assert dataset["value"].values.tolist() == [97, 98]
     chosen = grid(rate=[0.5, 1.0], seed=range(3)).where(np.eye(2, 3, dtype=bool))
@@ -411,9 +409,11 @@ def test_progress_is_told_by_lines_where_there_is_no_terminal(capsys):
     assert "3 of 3 (100%)" in capsys.readouterr().err
 
 
-def test_memory_is_capped_by_what_is_free():
-    means = _compiled.resources(None, None, None)
-    assert 2**20 < means.memory < 2**50
+@pytest.mark.parametrize(("ram", "left"), [([8e9], [3e9, 5e9]), ([3e9], [8e9]), ([3e9], [])])
+def test_memory_is_capped_by_what_is_free(monkeypatch, ram, left):
+    monkeypatch.setattr(_memory, "_ram", lambda: ram)
+    monkeypatch.setattr(_memory, "_cgroup", lambda: left)
+    assert _compiled.resources(None, None, None).memory == int(0.8 * 3e9)
     assert _compiled.resources("cpu", 123, None).memory == 123
 
 

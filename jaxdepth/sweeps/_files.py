@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+_LONGEST = 2**20  # bytes of a header: rows of thousands of columns
+
 
 def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write an npz file that appears complete or not at all: beside, flushed, renamed.
@@ -42,7 +44,10 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
     """Read all arrays of an npz file; see `write_arrays`."""
-    with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with (
+        Path(path).open("rb") as stream,
+        np.load(stream, allow_pickle=False, max_header_size=_LONGEST) as archive,
+    ):
         return {name: archive[name] for name in archive.files}
 
 
