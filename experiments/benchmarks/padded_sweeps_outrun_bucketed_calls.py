@@ -44,7 +44,7 @@ from jaxdepth.sweeps import Plan, Size, grid, padded
 
 INTERVAL = (-1.0, 1.0)
 WIDTH_BOUNDS, DEPTH_BOUNDS = (19, 33, 45, 55, 64), (7, 12)
-TILE = 16
+TILE = 16  # what two in flight touch stays in the caches
 CALLS = 3000  # of the rival at most; more networks are sampled evenly
 CHECKED = 12  # networks that are drawn and counted without padding
 MEMORY = 2**30  # bytes that calls in flight may take
