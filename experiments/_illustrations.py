@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -44,7 +45,7 @@ from jaxdepth.networks import AffineLayer
 WAVE = jd.radial.Cosine(4.0, 20.0)
 TUBES = 4
 DIMENSIONS = (2, 3, 10)
-DIRECTIONS = np.unique(np.logspace(0, 7, 113).round())
+DIRECTIONS = np.unique([*range(1, 21), *np.logspace(0, 7, 113).round()])
 
 
 @functools.cache
@@ -79,8 +80,7 @@ def draw_wave(axes: Any) -> None:
 
 def draw_mass(axes: Any) -> None:
     """Draw m(u) in the plane, over the ball that φ's transform fills and the part in tubes."""
-    u = np.linspace(0, 6.5, 651)
-    density = np.asarray(WAVE.spectrum(u, 2))
+    u, density = spectral_mass()
     covered = np.minimum(1, TUBES * tube_share(u)) * density
     axes.axvspan(0, 1, color=GREY, alpha=0.25, linewidth=0)
     axes.fill_between(u, covered, density, color=BLUE, alpha=0.35, linewidth=0)
@@ -94,6 +94,7 @@ def draw_mass(axes: Any) -> None:
 def draw_plane(axes: Any) -> None:
     """Draw the mass as dots in the plane of frequencies, of which k tubes hold some."""
     dots, inside = spectral_dots(800)
+    size = matplotlib.rcParams["lines.markersize"] ** 2 / 3
     edge = 6.6
     for index, angle in enumerate(tube_angles()):
         along, across = _axis(angle), _axis(angle + math.pi / 2)
@@ -114,7 +115,13 @@ def draw_plane(axes: Any) -> None:
         (inside, RED, MARKERS[1], "in a tube"),
     ):
         axes.scatter(
-            *dots[chosen].T, s=7, color=shade, marker=marker, linewidths=0, label=told, zorder=2.5
+            *dots[chosen].T,
+            s=size,
+            color=shade,
+            marker=marker,
+            linewidths=0,
+            label=told,
+            zorder=2.5,
         )
     axes.add_patch(Circle((0, 0), 1, facecolor="none", edgecolor=INK, linewidth=1.8, zorder=3))
     axes.annotate("$B$", (0, 0), ha="center", va="center", zorder=4)
@@ -125,7 +132,7 @@ def draw_plane(axes: Any) -> None:
     found = certificate(2)
     place = int(np.flatnonzero(DIRECTIONS == TUBES)[0])
     floor, norm = float(found.floor[place]), float(found.norm_squared)
-    axes.set_title(f"{TUBES} tubes hold {1 - floor / norm:.0%} of it at most")
+    axes.set_title(f"{TUBES} tubes hold {1 - floor / norm:.0%} of the mass, at most")
     axes.set_xlabel(f"{TUBES} directions: $E(f - g)^2 ≥ {floor:.3f}$ of $‖g‖^2 = {norm:.3f}$")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, handletextpad=0.4)
 
@@ -137,20 +144,21 @@ def draw_shares(axes: Any) -> None:
         found = certificate(d)
         share = 1 - np.asarray(found.floor) / float(found.norm_squared)
         axes.semilogx(DIRECTIONS, share, style, color=shade, label=f"d = {d}")
-        half = int(np.argmax(share >= 0.5))
-        axes.plot(DIRECTIONS[half], share[half], "o", color=shade)
-        note(
-            axes,
-            f"{DIRECTIONS[half]:.0e}" if half > 50 else f"{DIRECTIONS[half]:.0f}",
-            (DIRECTIONS[half], share[half]),
-            (6, -11),
-            color=shade,
-        )
+        half = math.exp(np.interp(0.5, share, np.log(DIRECTIONS)))
+        axes.plot(half, 0.5, "o", color=shade)
+        note(axes, _written(math.ceil(half)), (half, 0.5), (6, -4), va="top", color=shade)
     axes.axhline(0.5, color=GREY, linewidth=0.8)
     axes.set(xlabel="directions k", ylim=(0, 1.03), xlim=(1, DIRECTIONS[-1]))
     axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
     axes.set_title("Share that k tubes hold, at most")
     axes.legend(loc="lower right")
+
+
+@functools.cache
+def spectral_mass() -> tuple[np.ndarray, np.ndarray]:
+    """Return u and m(u) of the wave in the plane."""
+    u = np.linspace(0, 12, 1201)
+    return u, np.asarray(WAVE.spectrum(u, 2))
 
 
 def tube_share(u: np.ndarray) -> np.ndarray:
@@ -168,13 +176,18 @@ def spectral_dots(number: int) -> tuple[np.ndarray, np.ndarray]:
 
     Radii are quantiles of m; angles go on by the golden angle, even on every annulus.
     """
-    u = np.linspace(0, 12, 1201)
-    mass = np.cumsum(np.asarray(WAVE.spectrum(u, 2)))
+    u, density = spectral_mass()
+    mass = np.cumsum(density)
     radius = np.interp((np.arange(number) + 0.5) / number, mass / mass[-1], u)
     angle = math.pi * (3 - math.sqrt(5)) * np.arange(number)
     dots = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     normals = np.stack([_axis(v + math.pi / 2) for v in tube_angles()])
     return dots, (np.abs(dots @ normals.T) <= 1).any(axis=1)
+
+
+def _written(number: float) -> str:
+    power = math.floor(math.log10(number))
+    return f"{number:.0f}" if power < 3 else f"${number / 10**power:.1f}·10^{power}$"
 
 
 def _axis(angle: float) -> np.ndarray:
@@ -193,7 +206,11 @@ def classifiers() -> Figure:
     figure = Figure(figsize=(7.6, 4.4))
     graphs, strips = figure.subplots(2, 1, sharex=True, height_ratios=(2.1, 1.0))
     draw_graphs(graphs)
-    draw_strips(strips)
+    lemma, least = draw_strips(strips)
+    strips.set_title(
+        f"… and where $g$ is wrong throughout (Lemma 3.1: {lemma} regions or more; exact: {least})",
+        fontsize=9.5,
+    )
     return figure
 
 
@@ -212,8 +229,11 @@ def draw_graphs(axes: Any) -> None:
     axes.set_title("How often $f$ and $g$ cross ½ …")
 
 
-def draw_strips(axes: Any) -> None:
-    """Draw the maximal intervals of both classifiers, and where g is wrong throughout."""
+def draw_strips(axes: Any) -> tuple[int, int]:
+    """Draw the maximal intervals of both classifiers, and where g is wrong throughout.
+
+    Returns what Lemma 3.1 grants of such regions, rounded up, and how few there can be.
+    """
     f, g = label_intervals(DEEP), label_intervals(SHALLOW)
     wrong = wrong_throughout(f, g)
     s_f, s_g = (int(count(net, Exact()).value) for net in (DEEP, SHALLOW))
@@ -241,10 +261,7 @@ def draw_strips(axes: Any) -> None:
     axes.set(ylim=(-0.5, 2.5), xlabel="x")
     axes.grid(False)
     axes.tick_params(axis="y", length=0)
-    axes.set_title(
-        f"… and where $g$ is wrong throughout (Lemma 3.1: {lemma} regions or more; exact: {least})",
-        fontsize=9.5,
-    )
+    return lemma, least
 
 
 def label_intervals(net: Any) -> list[tuple[float, float, bool]]:
