@@ -9,6 +9,11 @@ An experiment is a module of this package with
     check(results) -> None               raises AssertionError where a claim fails
     plot(results) -> Figure              reads results only
 
+what the report shows more of, where there is more,
+
+    CHAPTER                              the result that it belongs to (`_chapters`)
+    live(results) -> tuple[Live, ...]    figures with a slider (`_live`); reads results only
+
 and, where thousands of configurations are measured alike, what `python -m experiments sweep` runs,
 a share on each of many machines:
 

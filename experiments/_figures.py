@@ -13,6 +13,7 @@ Figures are made without pyplot: no global state, no window system, nothing to c
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -22,6 +23,8 @@ import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+
+from experiments import _dark
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
@@ -39,7 +42,7 @@ GREY = "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # the second channel, beside colour
 SEQUENCE = "viridis"  # for an ordered family (depths, rates): `colours(n)`
-HALO = (withStroke(linewidth=2.4, foreground=INK),)  # white on a map is seen on its yellow too
+HALO = (withStroke(linewidth=2.4, foreground=_dark.HALO),)  # white is seen on a map's yellow too
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -58,6 +61,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.facecolor": "none",  # the figure's paper shows, white or dark
     "axes.grid": True,
     "axes.prop_cycle": cycler(color=PALETTE),
     "grid.color": "#e6e6e6",
@@ -136,6 +140,8 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write `stem`.svg and `stem`.png, the same bytes for the same figure; return the two paths."""
     svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
     # Date and Software would carry the clock and the version into the file.
-    figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    drawing = io.StringIO()
+    figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    svg.write_text(_dark.adapting(drawing.getvalue()), "utf-8")
     figure.savefig(png, metadata={"Software": None})
     return svg, png

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 
 import jaxdepth
 
-_PRESENTATION = frozenset({"claims", "check", "plot", "QUICK", "FULL"})
-_RUNNERS = frozenset({"experiments._contract", "experiments._figures"})
+_PRESENTATION = frozenset({"claims", "check", "plot", "live", "CHAPTER", "QUICK", "FULL"})
+_RUNNERS = frozenset({f"experiments.{name}" for name in ("_contract", "_figures", "_live")})
 _VERSIONS = ("jax", "jaxlib", "numpy", "equinox", "optax")
 
 

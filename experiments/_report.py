@@ -9,52 +9,25 @@ import re
 import traceback
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import jaxdepth as jd
-from experiments import _figures
+from experiments import _figures, _live
+from experiments._chapters import CHAPTERS, Picture
 from experiments._contract import Claim
 from experiments._runner import Judged, Stored
 from experiments._table import HEADINGS, cells
 
 _CODE = re.compile(r"`([^`]+)`")
-_POWER = re.compile(r"(?<=[\w)])\^(-?\w+|\([^()]*\))")
+_POWER = re.compile(r"(?<=[\w)|‖])\^(?:([-−]?(?:\w+|\([^()]*\)))|\{([^{}]*)\})")
+_INDEX = re.compile(r"(?<![\w.])([^\W\d_]{1,2})_(?:(\w)(?!\w)|\{([^{}]*)\})")
 _EMPHASIS = re.compile(r"(?<![\w*`])\*(\w[^*`]*)\*(?![\w*])")
 
-# No script, no font, no address outside of the page: it opens from a stick or an archive alike.
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --paper: #fff; --faint: #59636e; --line: #d1d9e0;
-  --well: #0b6e4f; --ill: #b3261e; --shade: #f6f8fa }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --paper: #14181d; --faint: #9aa4af;
-  --line: #3a424b; --well: #5fd0a5; --ill: #ff8a80; --shade: #1c2128 } }
-* { box-sizing: border-box }
-body { margin: 0 auto; max-width: 62rem; padding: 1.5rem 1rem 4rem; color: var(--ink);
-  background: var(--paper); font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem }
-h2 { font-size: 1.3rem; margin: 3rem 0 .3rem; padding-top: 1rem; border-top: 1px solid var(--line) }
-p { max-width: 46rem; margin: .6rem 0 } .lead { color: var(--faint) }
-pre { font-size: .85rem; overflow-x: auto; background: var(--shade); padding: .6rem .8rem;
-  border-radius: 6px }
-code { font-size: .9em } sup { line-height: 0 }
-table { border-collapse: collapse; width: 100%; margin: 1rem 0; font-size: .92rem }
-th, td { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0;
-  border-bottom: 1px solid var(--line) }
-th { font-weight: 600; color: var(--faint) }
-td { font-variant-numeric: tabular-nums } td:first-child { width: 34% }
-td:nth-child(5) { white-space: nowrap }
-.holds { color: var(--well); font-weight: 600; white-space: nowrap }
-.FAILS { color: var(--ill); font-weight: 700; white-space: nowrap }
-figure { margin: 1.2rem 0; background: #fff; border: 1px solid var(--line); border-radius: 6px;
-  padding: .6rem }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto }
-a { color: inherit } ul { padding-left: 1.2rem }
-details { font-size: .88rem; color: var(--faint) } summary { cursor: pointer }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .6rem 0 }
-dt { font-weight: 600 } dd { margin: 0 }
-@media (max-width: 44rem) { thead { display: none } tr { display: block; padding: .5rem 0;
-  border-bottom: 1px solid var(--line) } td, td:first-child { display: flex; width: auto; border: 0;
-  padding: .12rem 0; gap: .8rem } td::before { content: attr(data-label); color: var(--faint);
-  flex: 0 0 5.5rem } td:first-child { font-weight: 600 } td:first-child::before { display: none } }
-"""
+_STYLE = Path(__file__).with_name("_report.css").read_text("utf-8")
+# Nothing from outside of the page, and nothing to it: it opens from a stick or an archive alike.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_DEPARTS = "Where we depart:"  # a paragraph of an experiment that says so
+_CONTENTS = ("result", "claims", "time", "device")
 
 
 def draw(stored: Stored) -> tuple[Path, Path]:
@@ -73,29 +46,39 @@ def write(judged: list[Judged], missing: list[str], out: Path) -> tuple[Path, bo
     Returns:
         The page, and whether every figure could be drawn.
     """
-    figures = [_figure(one) for one in judged]
-    sections = [_section(one, figure or "") for one, figure in zip(judged, figures, strict=True)]
+    chapters = _by_chapter(judged)
+    pieces = [_chapter(name, those, out) for name, those in chapters.items()]
     page = out / "report.html"
-    jd.sweeps.write_text(page, _page(judged, missing, sections))
-    return page, None not in figures
+    jd.sweeps.write_text(page, _page(chapters, missing, [text for text, _ in pieces]))
+    return page, all(drawn for _, drawn in pieces)
 
 
-def _page(judged: list[Judged], missing: list[str], sections: list[str]) -> str:
+def _by_chapter(judged: list[Judged]) -> dict[str, list[Judged]]:
+    """Return the runs in the order of the page: in a chapter those with a live figure first."""
+    named = {one.stored.name: getattr(one.stored.module, "CHAPTER", "") for one in judged}
+    names = [*(name for name in CHAPTERS if name in named.values()), ""]
+    found = {
+        name: [one for one in judged if named[one.stored.name] == name]
+        for name in dict.fromkeys([*names, *named.values()])
+    }
+    return {
+        name: sorted(those, key=lambda one: not hasattr(one.stored.module, "live"))
+        for name, those in found.items()
+        if those
+    }
+
+
+def _page(chapters: dict[str, list[Judged]], missing: list[str], texts: list[str]) -> str:
+    judged = [one for those in chapters.values() for one in those]
     rows = [row for one in judged for row in one.claims]
     tally = f"{sum(row.holds for row in rows)} of {len(rows)} claims hold"
-    contents = "".join(
-        f'<li><a href="#{escape(one.stored.name)}">{escape(_title(one))}</a> '
-        f'<span class="{"holds" if one.holds else "FAILS"}">{escape(one.tally)}</span></li>\n'
-        for one in judged
-    )
-    absent = "".join(
-        f"<p>Not run yet: <code>python -m experiments run {escape(name)}</code></p>"
-        for name in missing
-    )
+    command = escape(" ".join(["python -m experiments run", *missing]))
+    absent = f"<p>Not run yet: <code>{command}</code></p>" if missing else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>jaxdepth: {tally}</title>
 <style>{_STYLE}</style>
@@ -106,32 +89,72 @@ def _page(judged: list[Judged], missing: list[str], sections: list[str]) -> str:
 what the theorem predicts, what came out, and how far to trust the number. <em>exact</em>: integers
 or rationals; <em>certified</em>: rounding enclosed; <em>bounded</em>: one-sided under a stated
 rounding model; <em>estimate</em>: measured.</p>
-<ul>
-{contents}</ul>
+<table class="contents">
+<thead><tr>{"".join(f"<th>{heading}</th>" for heading in _CONTENTS)}</tr></thead>
+<tbody>
+{"".join(map(_contents, judged))}</tbody>
+</table>
 {absent}
-{"".join(sections)}
+{"".join(texts)}
+<script>{_live.SCRIPT}</script>
 </body>
 </html>
 """
 
 
-def _section(one: Judged, figure: str) -> str:
+def _contents(one: Judged) -> str:
+    name = escape(one.stored.name)
+    verdict = f'<span class="{"holds" if one.holds else "FAILS"}">{escape(one.tally)}</span>'
+    manifest = one.stored.manifest
+    cells = (
+        f'<a href="#{name}">{_prose(_title(one).rstrip("."))}</a>',
+        verdict,
+        f"{manifest['seconds']:.0f} s",
+        escape(_device(manifest)),
+    )
+    labelled = zip(_CONTENTS, cells, strict=True)
+    return (
+        f"<tr>{''.join(f'<td data-label={label}>{cell}</td>' for label, cell in labelled)}</tr>\n"
+    )
+
+
+def _device(manifest: dict[str, Any]) -> str:
+    return f"{manifest['devices']} × {manifest['device']} ({manifest['machine']})"
+
+
+def _chapter(name: str, judged: list[Judged], out: Path) -> tuple[str, bool]:
+    """Return a chapter, and whether all of its figures could be drawn."""
+    sections = [_section(one) for one in judged]
+    text, drawn = "".join(text for text, _ in sections), all(drawn for _, drawn in sections)
+    chapter = CHAPTERS.get(name)
+    if chapter is None:
+        return text, drawn
+    pictures = [_picture(picture, out) for picture in chapter.pictures]
+    told = "".join(map(_paragraph, chapter.text)) + "".join(shown or "" for shown in pictures)
+    return f"<h2>{escape(chapter.title)}</h2>\n{told}{text}", drawn and None not in pictures
+
+
+def _section(one: Judged) -> tuple[str, bool]:
+    """Return what is to be said of one run, and whether its figures could be drawn."""
     name, form = one.stored.name, one.stored.manifest["form"]
     body = (inspect.getdoc(one.stored.module) or "").split("\n\n")[1:]
-    return f"""
+    figure, moving = _figure(one), _moving(one)
+    text = f"""
 <section id="{escape(name)}">
-<h2>{escape(_title(one))}</h2>
+<h3>{_prose(_title(one).rstrip("."))}</h3>
 <p class="lead"><code>{escape(name)}</code>, {escape(form)}: {escape(one.tally)}</p>
 {"".join(map(_paragraph, body))}
+{moving or ""}
 <table>
 <thead><tr>{"".join(f"<th>{heading}</th>" for heading in HEADINGS)}</tr></thead>
 <tbody>
 {"".join(map(_row, one.claims))}</tbody>
 </table>
-{figure}
+{figure or ""}
 {_provenance(one.stored)}
 </section>
 """
+    return text, figure is not None and moving is not None
 
 
 def _title(one: Judged) -> str:
@@ -142,12 +165,17 @@ def _title(one: Judged) -> str:
 def _paragraph(text: str) -> str:
     if text.startswith("    "):
         return f"<pre>{escape(inspect.cleandoc(text))}</pre>\n"
-    marked = _CODE.sub(r"<code>\1</code>", _EMPHASIS.sub(r"<em>\1</em>", _prose(text)))
-    return f"<p>{marked}</p>\n"
+    words = "".join(
+        f"<code>{escape(part)}</code>" if i % 2 else _EMPHASIS.sub(r"<em>\1</em>", _prose(part))
+        for i, part in enumerate(_CODE.split(text))
+    )
+    kind = ' class="departs"' if text.startswith(_DEPARTS) else ""
+    return f"<p{kind}>{words}</p>\n"
 
 
 def _prose(text: str) -> str:
-    return _POWER.sub(r"<sup>\1</sup>", escape(text))
+    lowered = _INDEX.sub(r"\1<sub>\2\3</sub>", escape(text))
+    return _POWER.sub(r"<sup>\1\2</sup>", lowered)
 
 
 def _row(claim: Claim) -> str:
@@ -163,22 +191,44 @@ def _row(claim: Claim) -> str:
 def _figure(one: Judged) -> str | None:
     """Return the figure within the page's own text, or None where it could not be drawn."""
     try:
-        paths = draw(one.stored)
+        return _shown(draw(one.stored)[0], _title(one))
     except Exception:
         traceback.print_exc()
         return None
-    # A figure of many points is smaller as a bitmap than as a drawing.
-    path = min(paths, key=lambda path: path.stat().st_size)
-    kind = {".svg": "image/svg+xml", ".png": "image/png"}[path.suffix]
+
+
+def _moving(one: Judged) -> str | None:
+    """Return the live figures, "" where there are none, None where they could not be made."""
+    if not hasattr(one.stored.module, "live"):
+        return ""
+    try:
+        figures = one.stored.module.live(one.stored.results)
+        return "".join(_live.html(live, f"{one.stored.name}-{i}") for i, live in enumerate(figures))
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+def _picture(picture: Picture, out: Path) -> str | None:
+    try:
+        return _shown(_figures.save(picture.draw(), out / picture.name)[0], picture.told, True)
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+def _shown(path: Path, told: str, caption: bool = False) -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<figure><img src="data:{kind};base64,{data}" alt="{escape(_title(one))}"></figure>'
+    said = f"<figcaption>{escape(told)}</figcaption>" if caption else ""
+    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(told)}">'
+    return f"<figure>{said}{image}</figure>\n"
 
 
 def _provenance(stored: Stored) -> str:
     manifest = stored.manifest
     facts = {
         "computed": f"{manifest['date']}, in {manifest['seconds']:.0f} s",
-        "device": f"{manifest['devices']} × {manifest['device']} ({manifest['machine']})",
+        "device": _device(manifest),
         "precision": manifest["precision"],
         "seed": manifest["seed"],
         "commit": manifest["commit"] or "not from a git checkout",

@@ -12,6 +12,9 @@ rule, so that it takes T/η steps, T the flow's time to the target.
 Among the rates that diverge there are islands of some that arrive, thrown near the target by
 chance, in fewer steps at times than any rate below. Nobody finds these: the best rate of a depth is
 the best below the first that diverges.
+
+Where we depart: descent is by the end-to-end rule, which takes real depths and is the layers' limit
+at small rates; at the largest that arrive the layers may do otherwise.
 """
 
 from __future__ import annotations
@@ -30,13 +33,28 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._live import (
+    Axis,
+    Colour,
+    Frame,
+    Live,
+    Mark,
+    Panel,
+    dots,
+    joined,
+    line,
+    log_steps,
+    scientific,
+)
 from experiments._sweeping import PART, Sweep, swept
 from jaxdepth.sweeps import grid, traced
 
+CHAPTER = "acceleration"
 SOURCE = "Arora, Cohen & Hazan 2018"
 TARGETS = (5.0, 1.0)
 START = 0.1
 ARRIVED = 1e-6  # of the loss, summed over the two points
+MOVED: dict[float, Colour] = {1.0: "ink", 2.0: "blue", 3.0: "red"}  # depths of the live figure
 DIVERGED = 1e9  # times the first loss: none of these descents has come back
 _FEWEST = 50  # steps to the target from which on descent is held against its flow
 
@@ -90,9 +108,11 @@ FULL = Config(
 def run(config: Config, part: Part = direct) -> Results:
     """Sweep the map, and follow the flow of every depth, p and seed."""
     with jax.enable_x64(True):
+        found = part(PART, lambda: mapped(config, part))
         return {
-            **part(PART, lambda: mapped(config, part)),
+            **found,
             **part("flow", functools.partial(flows, config)),
+            **part("paths", functools.partial(paths, config, found)),
         }
 
 
@@ -119,13 +139,18 @@ def measure(depth: Any, rate: Any, p: Any, seed: Any, *, steps: int) -> dict[str
 
     def step(state: tuple) -> tuple:
         w, taken, _ = state
-        w = w - rate * jd.dynamics.end_to_end(w[None], gradient(w, p)[None], depth)[0]
+        w = descended(w, depth, rate, p)
         return w, taken + 1, loss(w, p)
 
     state = (w0, jnp.zeros((), jnp.int32), first)
     _, taken, value = jax.lax.while_loop(under_way, step, state)
     short = jnp.where(value < DIVERGED * first, jnp.inf, jnp.nan)
     return {"steps": jnp.where(value <= ARRIVED, taken.astype(short.dtype), short)}
+
+
+def descended(w: Any, depth: Any, rate: Any, p: Any) -> Any:
+    """Take a step of the end-to-end rule."""
+    return w - rate * jd.dynamics.end_to_end(w[None], gradient(w, p)[None], depth)[0]
 
 
 def start(seed: Any) -> Any:
@@ -200,6 +225,29 @@ def flows(config: Config) -> Results:
         time += np.where(under_way, share, 0.0) * dt[..., 0]
         before = after
     return {"flow_times": time}
+
+
+def paths(config: Config, found: Results) -> Results:
+    """Follow p = 4 from the first start, at the best rate of depths 1, 2 and 3."""
+    depths = [place for place, N in enumerate(config.depths) if N in MOVED]
+    rates = found["rates"][best(found)[1][column(found, 4.0), depths, 0]]
+
+    @jax.jit
+    @jax.vmap
+    def follow(depth: Any, rate: Any) -> Any:
+        def step(w: Any, _: None) -> tuple[Any, Any]:
+            return descended(w, depth, rate, 4.0), w
+
+        return jax.lax.scan(step, start(0), length=config.steps + 1)[1]
+
+    kept = np.array([0, *log_steps(1, config.steps, 70)])
+    followed = follow(jnp.array(found["depths"][depths]), jnp.array(rates))
+    return {
+        "moved_depths": found["depths"][depths],
+        "moved_rates": rates,
+        "moved_steps": kept,
+        "moved": np.asarray(followed)[:, kept],
+    }
 
 
 # ---- What came out ----
@@ -406,3 +454,63 @@ def _draw_best(axes: Any, results: Results) -> None:
     axes.set(xlabel="depth N", ylabel="steps to the target", title="Each depth at its best rate")
     axes.set_ylim(0.7, 4 * float(results["limit"]))
     axes.legend(ncols=3, loc="upper center", columnspacing=1.0)
+
+
+def live(results: Results) -> tuple[Live, ...]:
+    """Return the way of W and its loss at p = 4, depth by depth, over the steps."""
+    steps, w = results["moved_steps"], results["moved"]
+    depths, rates = results["moved_depths"].tolist(), results["moved_rates"].tolist()
+    names = [f"depth {N:g}, rate {rate:.2g}" for N, rate in zip(depths, rates, strict=True)]
+    colours = [MOVED[N] for N in depths]
+    values = (np.abs(w - np.array(TARGETS)) ** 4).sum(axis=2) / 4
+    near = np.clip(w, -2.0, 2 * max(TARGETS))
+    low, high = near.min(axis=(0, 1)) - 0.2, near.max(axis=(0, 1)) + 0.2
+    panels = [
+        Panel(
+            "The way of W, and lines of equal loss",
+            Axis("w₁", float(low[0]), float(high[0])),
+            Axis("w₂", float(low[1]), float(high[1])),
+            [*map(level_line, 4.0 ** np.arange(-6, 5)), dots(TARGETS[:1], TARGETS[1:], "green")],
+        ),
+        Panel(
+            "Loss",
+            Axis("step", 1, float(steps[-1]), log=True),
+            Axis("", ARRIVED / 4, 4 * float(values[:, 0].max()), log=True),
+            [line([1, steps[-1]], [ARRIVED, ARRIVED], "grey", dashed=True, width=1)],
+        ),
+    ]
+    frames = []
+    for i, t in enumerate(steps.tolist()):
+        told = [
+            f"{name}: {'arrived' if value[i] <= ARRIVED else f'loss {scientific(value[i])}'}"
+            for name, value in zip(names, values, strict=True)
+        ]
+        plane, height = [], []
+        for path, value, colour in zip(w, values, colours, strict=True):
+            plane += [
+                line(path[: i + 1, 0], path[: i + 1, 1], colour),
+                dots(path[i, :1], path[i, 1:], colour, size=5),
+            ]
+            height += [
+                line(steps[1 : i + 1], value[1 : i + 1], colour),
+                dots([max(t, 1)], [value[i]], colour, size=5),
+            ]
+        frames.append(Frame(joined([f"step {t:,}", *told]), [plane, height]))
+    moving = Live(
+        "Descent on l4 by the end-to-end rule, each depth at its best learning rate",
+        "step",
+        [f"{t:,}" for t in steps],
+        panels,
+        frames,
+        start=int(np.searchsorted(steps, 100)),
+        key=[*zip(colours, names, strict=True), ("green", "the target")],
+    )
+    return (moving,)
+
+
+def level_line(height: float) -> Mark:
+    """Draw where the loss at p = 4 has a value: r(θ) = c(√|cos θ|, √|sin θ|) with their signs."""
+    angle = np.linspace(0, 2 * np.pi, 161)
+    turned = np.stack([np.cos(angle), np.sin(angle)])
+    x, y = np.array(TARGETS)[:, None] + (4 * height) ** 0.25 * np.sign(turned) * abs(turned) ** 0.5
+    return line(x, y, "grey", width=0.6)

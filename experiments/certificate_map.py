@@ -10,6 +10,9 @@ at u = ‖ξ‖/R_d = s, over a ball of radius 1: nearly all of g's mass lies wi
 tube covers a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that each dimension multiplies
 the directions by a number between s − 1 and s + 1. Where s < 1 that may be less than 1: a wave so
 slow costs no exponential, for all that lies in u ≤ 1 is free to every network.
+
+Where we depart: the paper proves that some constant holds for large d; here every dimension and
+frequency has its number, for a wave in the place of the paper's random shells.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from experiments._contract import Claim, Part, Results, direct, require
 from experiments._sweeping import PART, Sweep, swept
 from jaxdepth.sweeps import grid, static
 
+CHAPTER = "radial"
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 HIGHEST = 6.0  # frequency that the quadrature is laid out for
 STEEP = 2.0  # frequency from which on nothing of the wave is free

@@ -36,6 +36,7 @@ from jaxdepth.networks import MLP, Sawtooth
 from jaxdepth.piecewise import pieces
 from jaxdepth.sweeps import Size, grid, padded, traced
 
+CHAPTER = "oscillations"
 LINE = (-1e3, 1e3)  # but for a share of 2c/(1000π) of the kinks, c < 3, the whole line
 STEP_OF_WIDTH, STEP_OF_DEPTH = 16, 4
 ENUMERATED = 2**12  # pieces of a sawtooth that are listed

@@ -8,6 +8,8 @@ directions. The wave cos(Lz) is where the ascent starts, made admissible at its 
 
 What comes out keeps its mass away from k tubes. The ascent finds local maxima, the best of several
 starts: the floors are proven, that nothing is harder is not.
+
+Where we depart: the paper draws its hard function at random; here it is climbed to.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+
+CHAPTER = "radial"
 
 
 class Case(NamedTuple):

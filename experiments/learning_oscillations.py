@@ -6,6 +6,9 @@ random starts on each m^k. Its exact crossings reach 2^k + 1 for the slow target
 further short as k grows, though the network is the same one and still holds the target: planted
 there, with noise on every weight that spoils the fit, descent mends it. All starts, targets and
 both optimisers run in one compiled program.
+
+Where we depart: the paper trains nothing. Gradients are clipped to norm 1, without which plain
+descent diverges on m^k.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from experiments._figures import BLUE, GREEN, INK, ORANGE, RED, bound, colours, 
 from jaxdepth.crossings import Exact
 from jaxdepth.networks import MLP
 
+CHAPTER = "oscillations"
 ADAM, SGD, PLANTED = range(3)  # who trains, from where
 NAMES = ("Adam", "gradient descent", "Adam, planted")
 

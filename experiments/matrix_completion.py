@@ -8,11 +8,12 @@ the seen entries are fitted. One layer moves the seen entries alone.
 
 Descent takes its steps along the gradient, of a length that is set by the root mean square of the
 gradient's norm (as the paper's own GroupRMSprop does), so that the plateaus near 0 cost hundreds of
-steps and not millions; in the second half the rate falls exponentially. What departs from the
-paper: the layers start balanced, with one product for all depths. The error left falls with its
-scale (100 × 100, depth 4, from 1e-7, 1e-8, 1e-9: 4e-5, 4e-6, 5e-7), until the start is too small
-for the steps (30 × 30, depth 4, from 1e-7: a fit of too low rank). From Gaussian layers depth 4
-reached 2e-5.
+steps and not millions; in the second half the rate falls exponentially.
+
+Where we depart: the layers start balanced, with one product for all depths. The error left falls
+with its scale (100 × 100, depth 4, from 1e-7, 1e-8, 1e-9: 4e-5, 4e-6, 5e-7), until the start is too
+small for the steps (30 × 30, depth 4, from 1e-7: a fit of too low rank). From Gaussian layers depth
+4 reached 2e-5.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
+CHAPTER = "acceleration"
 DEPTHS = (1, 2, 3, 4)
 RECORDS = 100
 

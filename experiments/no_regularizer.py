@@ -25,6 +25,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
+CHAPTER = "acceleration"
 LOSSES = ("linear", "isotropic", "l2 regression", "l4 regression")
 SCALING = (1.5, 3.0, 4.0)  # depths at which the integral is followed as the curve shrinks
 HALVINGS = np.arange(4, 8)

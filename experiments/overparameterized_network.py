@@ -2,15 +2,17 @@
 
 Arora, Cohen & Hazan, *On the Optimization of Deep Networks: Implicit Acceleration by
 Overparameterization* (2018), section 8, last experiment: each layer of a network with activations
-becomes a product, which computes the same and descends otherwise. Theirs is a convolutional
-network on MNIST, by stochastic descent; here a fully connected one on scikit-learn's digits (or
-MNIST, `--set mnist=DIR`), full batch, at one rate for all and each at its best of a fine grid, from
-balanced factors that compute the plain network.
+becomes a product, which computes the same and descends otherwise.
 
 A product's gradient is longer, and part of the gain is no more than that. While the loss falls by
 η‖G‖² a step for the plain network it falls by η⟨G, P_W[G]⟩ for N factors: their quotient is the
 effective factor c of the rate. The plain network at the rate c·η, c the mean along the way, is what
 the rate alone does.
+
+Where we depart: theirs is a convolutional network on MNIST of which two layers are doubled, by
+stochastic descent; here every layer of a fully connected one on scikit-learn's digits (or MNIST,
+`--set mnist=DIR`), full batch, at one rate for all and each at its best of a fine grid, from
+balanced factors that compute the plain network.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from experiments._factored_layers import (
 from experiments._figures import BLUE, INK, ORANGE, RED, SKY, bound, note, panels, styled
 from jaxdepth.networks import Factored, collapse, overparameterize
 
+CHAPTER = "acceleration"
 LOOKS = {1: (INK, "o"), 2: (BLUE, "s"), 3: (RED, "^")}
 SAME = 0.1  # the rate that all depths share
 MOMENTUM = 0.9

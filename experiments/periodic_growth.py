@@ -37,6 +37,7 @@ from experiments._figures import (
 )
 from jaxdepth.networks import ConnectTheDots, Sawtooth
 
+CHAPTER = "oscillations"
 MIRROR = Sawtooth(1)
 TENT = ConnectTheDots([0, Fraction(1, 2), 1], [0, Fraction(3, 4), 0])
 LEVEL = Fraction(1, 2)

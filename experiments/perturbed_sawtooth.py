@@ -23,6 +23,8 @@ from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, GREY, INK, RED, colours, note, panels, styled
 from jaxdepth.crossings import Exact
 
+CHAPTER = "oscillations"
+
 
 @dataclass(frozen=True)
 class Config:

@@ -9,6 +9,9 @@ biases N(0, s²), layer ℓ of infinite width bends with Cauchy's density of sca
 and Σ n_ℓ on the whole line (`bounds.breakpoint_law`, derived there). Here networks are drawn, their
 affine pieces enumerated exactly, and the means held against the law. Finite width loses a little
 near 0: that it is at most a share depth/(4·width) is observed here and not derived.
+
+Where we depart: Hanin & Rolnick bound the number of pieces; here is its expectation at infinite
+width, with the share that finite width costs.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ from experiments._figures import (
     panels,
     styled,
 )
+
+CHAPTER = "oscillations"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
+CHAPTER = "acceleration"
 DEPTHS = (2, 3, 4, 5)
 SIDE = 4  # every matrix is the corner of a square of this side, zero elsewhere
 TIME = 0.5

@@ -29,6 +29,8 @@ import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, GREEN, GREY, INK, RED, SKY, bound, note, panels, styled
 
+CHAPTER = "oscillations"
+
 
 @dataclass(frozen=True)
 class Config:

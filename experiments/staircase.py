@@ -3,9 +3,11 @@
 Saxe, McClelland & Ganguli, *Exact solutions to the nonlinear dynamics of learning in deep linear
 neural networks* (2014), at depths 1 to 4: whitened inputs, L = ‖W − S‖²/2. From balanced layers
 aligned with S's singular vectors each mode follows u̇ = N·u^{2−2/N}(s − u) alone, to first order in
-the learning rate. Where we depart: beside them stand small Gaussian layers, neither balanced nor
-aligned, as users start them. They climb the same stairs, nearly always in the same order, and
-not at the predicted times.
+the learning rate.
+
+Where we depart: beside them stand small Gaussian layers, neither balanced nor aligned, as users
+start them. They climb the same stairs, nearly always in the same order, and not at the predicted
+times.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
+CHAPTER = "acceleration"
 DEPTHS = (1, 2, 3, 4)
 REFINED = 3  # learning rates, each half the one before
 

@@ -12,7 +12,8 @@ a share q(u) ~ u^{1−d}/√d of the sphere of radius u, so that √d·u^{d−1}
 high dimensions, each multiplies k by the u beyond which the error lies, a number between 3 and 5,
 and about 4 for half of the norm.
 
-Where we depart: the paper has constants that it does not name; here the error is a share of ‖g‖².
+Where we depart: instead of c·e^(cd) with constants that are not named, the width is the least that
+the certificate does not exclude, for an error that is a share of ‖g‖².
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
+CHAPTER = "radial"
 FREQUENCY = 4.0
 LOWEST, HIGHEST = FREQUENCY - 1, FREQUENCY + 1  # where nearly all of the mass lies
 SOURCE = "Eldan & Shamir 2016, Theorem 1"

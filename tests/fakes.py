@@ -19,6 +19,7 @@ import numpy as np
 
 from experiments._contract import Claim, require
 from experiments._figures import panels, styled
+from experiments._live import Axis, Frame, Live, Panel, dots
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,13 @@ def plot(results):
     figure, axes = panels()
     axes.plot(results["numbers"], results["doubles"])
     return figure
+
+
+def live(results):
+    numbers, doubles = results["numbers"].tolist(), results["doubles"].tolist()
+    panel = Panel("<doubles>", Axis("n", 0, 9), Axis("2n", 0, 18))
+    frames = [Frame(f"2·{n} = {m}", [[dots([n], [m], "blue")]]) for n, m in zip(numbers, doubles)]
+    return (Live("Twice </script> n", "number n", [str(n) for n in numbers], [panel], frames),)
 '''
 
 BROKEN = (

@@ -12,8 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.__main__ import discover
+from experiments._chapters import CHAPTERS
 from experiments._contract import Claim, Grade, direct
 from experiments._figures import save
+from experiments._live import html
 from experiments._runner import CONTRACT
 from experiments._store import as_arrays
 
@@ -29,6 +31,8 @@ def module_of(name):
 
 # These take most of a minute each. `python3 run.py` computes and judges them all the same.
 LONG = {"radial_separation", "ball_indicator", "hardest_radial"}
+# A dimension is a compilation of many seconds: the claims hold of fewer as well.
+FEWER = {"width_table": {"dims": (3, 30, 60)}}
 
 
 def cases():
@@ -45,6 +49,7 @@ def results_of(name, data):
     """What the quick form computes, once for all tests."""
     quick = module_of(name).QUICK
     config = dataclasses.replace(quick, data=data) if data else quick
+    config = dataclasses.replace(config, **FEWER.get(name, {}))
     return as_arrays(module_of(name).run(config, direct), name)
 
 
@@ -140,3 +145,23 @@ def test_the_figure_reads_results_only(name, data, tmp_path):
         np.testing.assert_array_equal(results[key], array)
     for one, other in zip(save(first, tmp_path / "a"), save(second, tmp_path / "b"), strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+@once
+@pytest.mark.parametrize(
+    ("name", "data"), [case for case in cases() if hasattr(module_of(case.values[0]), "live")]
+)
+def test_live_figures_read_results_only(name, data):
+    results = results_of(name, data)
+    before = {key: array.copy() for key, array in results.items()}
+    live = module_of(name).live
+    first, second = ([html(each, name) for each in live(results)] for _ in range(2))
+    assert first == second != []
+    assert results.keys() == before.keys()
+    for key, array in before.items():
+        np.testing.assert_array_equal(results[key], array)
+
+
+@once
+def test_every_experiment_stands_in_a_chapter():
+    assert {module_of(name).CHAPTER for name in NAMES} == set(CHAPTERS)
