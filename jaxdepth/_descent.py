@@ -20,7 +20,12 @@ from jaxdepth._misc import check_finite, check_integer, check_key, is_real, is_t
 
 
 class DescentResult(eqx.Enumeration):
-    """How a run ended."""
+    """How a run ended.
+
+    Example:
+        >>> DescentResult[DescentResult.diverged]
+        'a loss became NaN or infinite: lower the learning rate'
+    """
 
     successful: Any = "every recorded loss is finite"
     unstable: Any = (
@@ -31,7 +36,12 @@ class DescentResult(eqx.Enumeration):
 
 
 class InstabilityWarning(UserWarning):
-    """A monitor of `descend` was at its limit: the step is too long for the curvature met."""
+    """A monitor of `descend` was at its limit: the step is too long for the curvature met.
+
+    Example:
+        >>> with warnings.catch_warnings():  # around a descent that is meant to be unstable
+        ...     warnings.simplefilter("ignore", InstabilityWarning)
+    """
 
 
 class AbstractMonitor(eqx.Module):
@@ -39,6 +49,21 @@ class AbstractMonitor(eqx.Module):
 
     Attributes:
         limit: readings below it are stable.
+
+    Example:
+        >>> import optax
+        >>> class Reading(eqx.Module):
+        ...     value: jax.Array
+        >>> class Largest(AbstractMonitor):
+        ...     limit: jax.Array
+        ...     def __call__(self, model, loss, step, hyperparameters):
+        ...         return Reading(jnp.abs(model).max())
+        ...     def told(self, value):
+        ...         return f"a weight has grown to {value}"
+        >>> run = descend(jnp.array([1.0]), lambda w: -w[0], optax.sgd(1.0), 3,
+        ...               monitor=Largest(jnp.array(9.0)))
+        >>> run.readings.value.tolist()
+        [1.0, 2.0, 3.0, 4.0]
     """
 
     limit: eqx.AbstractVar[Float[Array, ""]]
@@ -62,7 +87,14 @@ class AbstractMonitor(eqx.Module):
 
     @abc.abstractmethod
     def told(self, value: float) -> str:
-        """Say what a reading at the limit, or NaN, means: the end of the warning's sentence."""
+        """Say what a reading at the limit, or NaN, means: the end of the warning's sentence.
+
+        Args:
+            value: the reading.
+
+        Returns:
+            The clause.
+        """
 
 
 class Trajectory(eqx.Module):
@@ -79,6 +111,12 @@ class Trajectory(eqx.Module):
             there is none.
         trusted: whether every recorded loss is finite.
         result: a `DescentResult`.
+
+    Example:
+        >>> import optax
+        >>> run = descend(jnp.array([1.0]), lambda w: (w**2).sum(), optax.sgd(0.25), 2)
+        >>> run.losses.tolist(), run.model.tolist(), bool(run.trusted)
+        ([1.0, 0.25, 0.0625], [0.25], True)
     """
 
     steps: Int[Array, " records"]

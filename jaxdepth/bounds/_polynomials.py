@@ -18,6 +18,11 @@ class PiecewisePoly(NamedTuple):
     Attributes:
         t: how many intervals, at least 1.
         alpha: the largest degree, at least 0.
+
+    Example:
+        >>> relu = PiecewisePoly(t=2, alpha=1)
+        >>> piecewise_poly_composition(relu, relu)
+        PiecewisePoly(t=4, alpha=1)
     """
 
     t: int
@@ -65,6 +70,9 @@ def piecewise_poly_sum(*polys: tuple[int, int]) -> PiecewisePoly:
     Example:
         >>> piecewise_poly_sum((2, 1), (2, 1), (4, 3))
         PiecewisePoly(t=6, alpha=3)
+
+    Reference:
+        Derived here: each cut of the sum is a cut of a summand.
     """
     if not polys:
         refuse("polys", "at least one pair (t, alpha)", polys)
@@ -87,6 +95,9 @@ def piecewise_poly_product(*polys: tuple[int, int]) -> PiecewisePoly:
     Example:
         >>> piecewise_poly_product((2, 1), (3, 2))
         PiecewisePoly(t=4, alpha=3)
+
+    Reference:
+        Derived here, as `piecewise_poly_sum`.
     """
     t, _ = piecewise_poly_sum(*polys)
     return PiecewisePoly(t, sum(int(alpha) for _, alpha in polys))

@@ -26,6 +26,11 @@ class Telgarsky16Separation(NamedTuple):
         gap: ∫ over [0, 1]^d of |f − g| is at least this for every rival g.
         rival_layers: a rival network has at most so many layers, k.
         rival_nodes: and at most so many nodes, 2^k/(tαβ).
+
+    Example:
+        >>> theorem = telgarsky16_separation(3)
+        >>> theorem.layers, theorem.rival_layers, theorem.gap
+        (62, 3, Fraction(1, 64))
     """
 
     layers: int
@@ -76,6 +81,10 @@ class Telgarsky16Gaps(NamedTuple):
         labels: the measure of {x ∈ [0, 1]: f̃(x) ≠ g̃(x)}.
         points_l1: the mean of |f − g| over the 2^k + 1 points i/2^k.
         points_labels: the fraction of these points with f̃ ≠ g̃.
+
+    Example:
+        >>> telgarsky16_gaps(4, 4).points_labels
+        Fraction(1, 4)
     """
 
     l1: Fraction
@@ -149,6 +158,12 @@ def l1_gap(depth: int, intervals: int) -> Fraction:
         depth: K, at least 1.
         intervals: s, at least 1.
 
+    Returns:
+        The gap, an exact Fraction.
+
+    Raises:
+        ValueError: an argument that is not a positive integer.
+
     Example:
         >>> l1_gap(8, 64)
         Fraction(193, 2048)
@@ -210,6 +225,9 @@ def alternating_error_lower(points: int, intervals: int) -> Fraction:
     Example:
         >>> alternating_error_lower(2**11, 2**8)
         Fraction(7, 16)
+
+    Reference:
+        Derived here: the argument above is the whole proof.
     """
     points, intervals = check_integer("points", points, 1), check_integer("intervals", intervals, 1)
     return Fraction(max(0, (points - intervals + 1) // 2), points)

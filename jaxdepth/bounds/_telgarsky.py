@@ -46,9 +46,25 @@ def telgarsky16_crossing_upper(t: int, alpha: int, beta: int, nodes: int, layers
 def log_telgarsky16_crossing_upper(t: int, alpha: int, beta: int, nodes: int, layers: int) -> float:
     """Return the natural logarithm of `telgarsky16_crossing_upper`, for sizes whose bound is long.
 
+    Args:
+        t: as for `telgarsky16_crossing_upper`.
+        alpha: likewise.
+        beta: likewise.
+        nodes: likewise.
+        layers: likewise.
+
+    Returns:
+        ln of the bound, a float, right to rounding.
+
+    Raises:
+        ValueError: an argument that is not an integer in range.
+
     Example:
         >>> math.isclose(log_telgarsky16_crossing_upper(1, 1, 1, nodes=12, layers=2), math.log(288))
         True
+
+    Reference:
+        Telgarsky 2016, Lemma 3.3.
     """
     t, alpha, beta, nodes, layers = check_gates(t, alpha, beta, nodes, layers)
     base = math.log(2 * t * nodes * alpha) - math.log(layers)
@@ -88,6 +104,12 @@ def triangle_count(teeth: int, depth: int) -> int:
     Args:
         teeth: t, at least 1.
         depth: k, at least 1.
+
+    Returns:
+        An exact int.
+
+    Raises:
+        ValueError: an argument that is not a positive integer.
 
     Example:
         >>> triangle_count(1, 10)

@@ -10,7 +10,12 @@ from jaxtyping import Array, Bool, Int
 
 
 class CountResult(eqx.Enumeration):
-    """What a count is worth."""
+    """What a count is worth.
+
+    Example:
+        >>> CountResult[CountResult.exact]
+        'exact: `value` is the crossing number'
+    """
 
     exact: Any = "exact: `value` is the crossing number"
     certified: Any = "certified: `value` is proven by outward-rounded intervals"
@@ -46,6 +51,13 @@ class CrossingCount(eqx.Module):
 
     Traced methods return integer arrays (int32; int64 with 64-bit on), host methods Python ints,
     for a stack of concrete networks NumPy arrays.
+
+    Example:
+        >>> from jaxdepth.crossings import Symbolic, count
+        >>> from jaxdepth.networks import Sawtooth
+        >>> answer = count(Sawtooth(4), Symbolic())
+        >>> answer.lower, answer.value, answer.upper, answer.trusted
+        (17, 17, 17, True)
     """
 
     value: Int[Array | np.ndarray, "*batch"] | int

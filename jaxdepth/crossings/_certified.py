@@ -41,6 +41,10 @@ class Certified(AbstractCounter):
     Attributes:
         max_boxes: give up after so many boxes.
 
+    Raises:
+        ValueError: `max_boxes` no positive integer; in a count, a network that lists no layers or
+            an activation not named above, a trace with 64-bit off or on another device.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from jaxdepth.crossings import Grid, count

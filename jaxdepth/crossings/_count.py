@@ -12,7 +12,18 @@ from jaxdepth.crossings._answer import CrossingCount
 
 
 class AbstractCounter(eqx.Module):
-    """A way of counting: settings as fields, one method."""
+    """A way of counting: settings as fields, one method.
+
+    Example:
+        >>> import math, numpy as np
+        >>> from jaxdepth.crossings import CountResult, changes
+        >>> class Ends(AbstractCounter):  # what the labels of both ends tell
+        ...     def __call__(self, fn, interval, level):
+        ...         least = 1 + int(changes(np.array([fn(end) for end in interval]), level))
+        ...         return CrossingCount(least, least, math.inf, False, CountResult.lower_bound)
+        >>> count(lambda x: x**2, Ends()).value
+        2
+    """
 
     @abc.abstractmethod
     def __call__(self, fn: Any, interval: tuple[Any, Any], level: Any) -> CrossingCount:

@@ -52,6 +52,10 @@ class Exact(AbstractCounter):
             place and touching maxima are told. Weights made by theory (sawtooths, squares) need
             it; random ones are counted in half the time without, and are as seldom unresolved.
 
+    Raises:
+        ValueError: a setting that is no positive integer; in a count, a network that is not
+            piecewise linear, a trace with 64-bit off.
+
     Example:
         >>> import equinox as eqx, jax
         >>> from jaxdepth.crossings import count

@@ -37,6 +37,10 @@ class Grid(AbstractCounter):
         num_points: how many points, at least 2 (2^p + 1 for dyadic points on [0, 1]).
         chunk: points evaluated at once; None suits the device.
 
+    Raises:
+        ValueError: fewer than two points, or more than half of what the integers of the dtype hold;
+            a chunk below 1.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from jaxdepth.crossings import count

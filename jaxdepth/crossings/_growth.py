@@ -16,7 +16,12 @@ from jaxdepth.crossings._tower import Envelope, Factors, Tower
 
 
 class GrowthResult(eqx.Enumeration):
-    """What a growth rate is worth."""
+    """What a growth rate is worth.
+
+    Example:
+        >>> GrowthResult[GrowthResult.markov].split(":")[0]
+        'Markov'
+    """
 
     markov: Any = (
         "Markov: finitely many intervals, and the rate is the log of a spectral radius, known to "
@@ -37,6 +42,12 @@ class GrowthRate(eqx.Module):
         upper: proven bound from above; math.inf where none is known.
         trusted: whether the tower is finite, so that the bounds differ by rounding alone.
         result: a `GrowthResult`.
+
+    Example:
+        >>> from jaxdepth.networks import ConnectTheDots
+        >>> found = growth_rate(ConnectTheDots.stefan(3))
+        >>> found.lower <= math.log((1 + math.sqrt(5)) / 2) <= found.upper
+        True
     """
 
     rate: float
@@ -84,7 +95,8 @@ def growth_rate(
 
     Reference:
         Hofbauer, On intrinsic ergodicity of piecewise monotonic transformations with positive
-        entropy, Israel Journal of Mathematics 34 (1979).
+        entropy, Israel Journal of Mathematics 34 (1979), for the tower; the bounds of the rate are
+        derived here.
     """
     max_nodes = check_integer("max_nodes", max_nodes, 1)
     iterates = check_integer("iterates", iterates, 1)

@@ -26,6 +26,10 @@ class Rational(AbstractCounter):
     Attributes:
         max_pieces: as for `Exact`.
 
+    Raises:
+        ValueError: `max_pieces` no positive integer; in a count, a network that is not piecewise
+            linear, a tracer.
+
     Example:
         >>> from jaxdepth.crossings import count
         >>> from jaxdepth.networks import Sawtooth

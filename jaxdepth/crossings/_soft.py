@@ -71,6 +71,10 @@ def soft_count(
         >>> soft = float(soft_count(Sawtooth(6), 0.25, num_points=2**6 + 1))
         >>> math.isclose(soft, 2**6 * math.tanh(1), rel_tol=1e-5)
         True
+
+    Reference:
+        Derived here, the closed form on m^k from the first paragraph: m^k passes 2^k times between
+        ½ − ½ and ½ + ½.
     """
     temperature, level = check_real("temperature", temperature), check_real("level", level)
     num_points = check_integer("num_points", num_points, 2, int(jnp.iinfo(jnp.int32).max) // 2)

@@ -33,6 +33,10 @@ class Symbolic(AbstractCounter):
             monotone pieces (math.inf where that has thousands of digits). Iterates of one map
             need at most a multiple of the depth.
 
+    Raises:
+        ValueError: `max_nodes` no positive integer; in a count, a map that is not piecewise linear,
+            a tracer.
+
     Example:
         >>> from jaxdepth.crossings import count
         >>> from jaxdepth.networks import Sawtooth
@@ -82,6 +86,9 @@ def count_iterates(
         >>> from jaxdepth.networks import ConnectTheDots
         >>> [answer.value for answer in count_iterates(ConnectTheDots.stefan(3), 7)]
         [2, 3, 4, 6, 9, 14, 22]
+
+    Reference:
+        As `Symbolic`.
     """
     times, max_nodes = check_integer("times", times, 1), check_integer("max_nodes", max_nodes, 1)
     interval, level = check_interval(interval), check_real("level", level)

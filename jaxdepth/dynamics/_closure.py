@@ -21,6 +21,12 @@ class Closure(NamedTuple):
         W: the product W₂W₁, shape (m, n).
         A: W₂W₂ᵀ, shape (m, m).
         B: W₁ᵀW₁, shape (n, n).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> W, A, B = Closure.of(jnp.array([[2.0]]), jnp.array([[3.0]]))
+        >>> float(W[0, 0]), float(A[0, 0]), float(B[0, 0])
+        (6.0, 9.0, 4.0)
     """
 
     W: Float[Array, "m n"]

@@ -30,7 +30,12 @@ Piece = Callable[[Any], Any]
 
 
 class ContourResult(eqx.Enumeration):
-    """What a closed curve says of the field."""
+    """What a closed curve says of the field.
+
+    Example:
+        >>> ContourResult[ContourResult.not_a_gradient]
+        'the integral exceeds its error: the field is the gradient of no function'
+    """
 
     not_a_gradient: Any = "the integral exceeds its error: the field is the gradient of no function"
     undecided: Any = (
@@ -49,6 +54,12 @@ class Contour(eqx.Module):
         pieces: the integral along each piece.
         trusted: whether `value` is finite and within 1e-3 of the sum of |pieces|, by `error`.
         result: a `ContourResult`; the estimate decides, so that this is evidence and not proof.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> answer = contour_integral(lambda w: w[0], 1, 0.5, 1.0, shape=2)
+        >>> round(abs(float(answer.value)), 4), answer.pieces.shape
+        (0.0, (4,))
     """
 
     value: Float[Array, ""]

@@ -30,7 +30,15 @@ class AbstractEigenmethod(eqx.Module):
 
 
 class Dense(AbstractEigenmethod):
-    """All eigenvalues, from the whole matrix: n products with it, and its n² entries."""
+    """All eigenvalues, from the whole matrix: n products with it, and its n² entries.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxdepth.dynamics import sharpness
+        >>> answer = sharpness(jnp.array([1.0, 2.0]), lambda w: w @ w, 0.5, method=Dense())
+        >>> round(float(answer.value), 4), bool(answer.trusted)
+        (1.0, True)
+    """
 
     def largest(
         self, operator: Operator, size: int, dtype: Any

@@ -27,7 +27,12 @@ from jaxdepth.dynamics._optax import check_matrix, end_to_end_sgd
 
 
 class FlowResult(eqx.Enumeration):
-    """How a flow ended."""
+    """How a flow ended.
+
+    Example:
+        >>> FlowResult[FlowResult.successful]
+        'the flow reached its time'
+    """
 
     successful: Any = "the flow reached its time"
     exhausted: Any = (
@@ -55,6 +60,12 @@ class Flow(eqx.Module):
         steps: steps of the solver, rejected ones included.
         trusted: whether `result` is successful.
         result: a `FlowResult`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> path = flow(jnp.array([2.0]), lambda w: (w**2).sum() / 2, 3.0, num_records=2)
+        >>> path.times.tolist(), float(path.reached), bool(path.trusted)
+        ([0.0, 3.0], 3.0, True)
     """
 
     times: Float[Array, " records"]

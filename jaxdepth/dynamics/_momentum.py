@@ -27,6 +27,12 @@ class MomentumForm(eqx.Module):
         initial: what is left of w(0), gamma_t·Π_{s<t}(1 − gamma_s); the paper, starting near 0,
             drops it.
         rho_paper: the paper's ηω², which differs from rho by η²ω∇_ω.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> form = momentum_form(jnp.array([2.0]), 1.0, jnp.array([[1.0], [1.0]]), 0.25)
+        >>> form.rho.tolist(), form.rho_paper.tolist()  # η·ω_t·ω_{t+1} and η·ω_t²
+        ([0.125, 0.0078125], [0.25, 0.0625])
     """
 
     w: Float[Array, "steps_and_start d"]

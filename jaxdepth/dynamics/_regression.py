@@ -18,6 +18,12 @@ class Optimum(NamedTuple):
     Attributes:
         value: the least loss.
         minimiser: the minimiser, shape (d,); for p = 2 the shortest one where there are several.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> least = LpRegression(jnp.ones((2, 1)), jnp.array([0.0, 2.0]), 2).optimum()
+        >>> round(least.value, 6), least.minimiser.round(6).tolist()
+        (0.5, [1.0])
     """
 
     value: float

@@ -26,7 +26,12 @@ from jaxdepth.dynamics._optax import check_matrix, is_matrix
 
 
 class SharpnessResult(eqx.Enumeration):
-    """What is known of a largest eigenvalue."""
+    """What is known of a largest eigenvalue.
+
+    Example:
+        >>> SharpnessResult[SharpnessResult.exact]
+        'all eigenvalues were computed: right to rounding'
+    """
 
     exact: Any = "all eigenvalues were computed: right to rounding"
     lower_bound: Any = (
@@ -45,6 +50,12 @@ class Sharpness(eqx.Module):
         upper: η·λ_max is at most this, if `exact`, or else with probability .999 over the key.
         trusted: whether `value` is the eigenvalue, to rounding.
         result: a `SharpnessResult`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> answer = sharpness(jnp.array([1.0, 2.0]), lambda w: w @ w, 0.5)
+        >>> round(float(answer.value), 4), answer.result == SharpnessResult.exact
+        (1.0, Array(True, dtype=bool))
     """
 
     value: Float[Array, ""]

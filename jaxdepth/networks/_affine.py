@@ -27,6 +27,13 @@ class AffineLayer(eqx.Module):
         weight: shape (out, in).
         bias: shape (out,).
         negative_slope: a scalar, in the precision of the weights.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxdepth.crossings import Rational, count
+        >>> layer = AffineLayer(np.ones((1, 1)), np.array([-0.5]), negative_slope=-1.0)
+        >>> count([layer], Rational(), level=0.25).value  # |x − ½|
+        3
     """
 
     weight: Float[Array | np.ndarray, "out in"]

@@ -23,6 +23,9 @@ class Composition(eqx.Module):
     Args:
         maps: at least one network of shape () → () or (1,) → (1,), compositions included.
 
+    Raises:
+        ValueError: no maps.
+
     Example:
         >>> from jaxdepth.networks import Sawtooth
         >>> float(Composition([Sawtooth(1), Sawtooth(1, teeth=2)])(0.0625))
@@ -68,6 +71,9 @@ class Iterated(eqx.Module):
     Args:
         net: a network of shape () → () or (1,) → (1,), compositions included.
         times: a Python int ≥ 1. (`Sawtooth` takes a traced depth.)
+
+    Raises:
+        ValueError: `times` not a positive integer.
 
     Example:
         >>> from jaxdepth.networks import Sawtooth

@@ -73,6 +73,9 @@ class ConnectTheDots(eqx.Module):
         Args:
             images: σ(0), …, σ(p − 1), p ≥ 2.
 
+        Returns:
+            The map on [0, 1], of p nodes.
+
         Raises:
             ValueError: not a permutation of 0, …, p − 1.
 
@@ -96,6 +99,9 @@ class ConnectTheDots(eqx.Module):
 
         Args:
             period: p, odd, at least 3.
+
+        Returns:
+            The map on [0, 1], of `period` nodes.
 
         Raises:
             ValueError: a period that is even or below 3.

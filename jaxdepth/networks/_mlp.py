@@ -138,6 +138,9 @@ class MLP(eqx.Module):
             key: random key.
             options: `activation`, `weight_gain`, `bias_std` and `dtype`, as for `MLP`.
 
+        Returns:
+            An `MLP` of those shapes.
+
         Example:
             >>> import jax, jax.numpy as jnp
             >>> key = jax.random.key(0)

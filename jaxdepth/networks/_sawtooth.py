@@ -54,6 +54,10 @@ class Sawtooth(eqx.Module):
         max_depth: a Python int that no depth exceeds: the loop becomes a masked scan of this
             length, safe for reverse mode.
 
+    Raises:
+        ValueError: a depth that is no integer or a concrete one out of range, `teeth` or
+            `max_depth` no positive integer.
+
     Example:
         >>> float(Sawtooth(2)(0.125))
         0.5
@@ -195,6 +199,14 @@ class Sawtooth(eqx.Module):
           - neither end is doubtful: there |f − level| > 2r·slope.
         On [0, 1], at level ½ and with 2^p spacings, p ≥ depth, the points of m^depth include every
         foot and every peak, computed exactly: right also where w = h.
+
+        Args:
+            num_points: how many points, ends included.
+            interval: (start, end).
+            level: the level of the classifier.
+
+        Returns:
+            A boolean; False where nothing is proven.
         """
         start, end = interval
         dtype = jnp.result_type(level)

@@ -12,7 +12,12 @@ from jaxdepth._misc import check_real, is_traced, refuse
 
 
 class PiecesResult(eqx.Enumeration):
-    """What an enumeration is worth."""
+    """What an enumeration is worth.
+
+    Example:
+        >>> PiecesResult[PiecesResult.exact]
+        'exact: `num` is the number of affine pieces of the stored weights'
+    """
 
     exact: Any = "exact: `num` is the number of affine pieces of the stored weights"
     merged: Any = "merged: `num` pieces, within the tolerance of the function that was enumerated"
@@ -46,6 +51,13 @@ class Pieces(eqx.Module):
     From a compiled program all are JAX arrays: the end of the interval is repeated to a fixed
     length, with slopes of 0, and breakpoints, values and slopes are differentiable in the weights
     and the interval.
+
+    Example:
+        >>> from jaxdepth.networks import Sawtooth
+        >>> from jaxdepth.piecewise import pieces
+        >>> tooth = pieces(Sawtooth(1))
+        >>> tooth.breakpoints.tolist(), tooth.slopes.tolist()
+        ([0.0, 0.5, 1.0], [2.0, -2.0])
     """
 
     breakpoints: Float[Array | np.ndarray, "*batch vertices"]

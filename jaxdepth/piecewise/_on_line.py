@@ -32,6 +32,12 @@ class Restriction(eqx.Module):
         start: the point at t = 0, shape (in,), in the precision of the network.
         end: the point at t = 1, likewise.
         output: which output, None where there is only one.
+
+    Example:
+        >>> import numpy as np
+        >>> diagonal = on_line(lambda x: x.sum(), np.zeros(2), np.ones(2))
+        >>> float(diagonal(0.5)), diagonal.output
+        (1.0, None)
     """
 
     net: Any

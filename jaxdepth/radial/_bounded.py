@@ -44,6 +44,12 @@ class Bounded(AbstractCertifier):
     Raises:
         ValueError: a cutoff that does not exceed 1, panels that are not positive integers; more
             than 1000 dimensions in what is certified.
+
+    Example:
+        >>> from jaxdepth.radial import Ball, certify
+        >>> certificate = certify(Ball(2.0), 3, 35.0, method=Bounded())
+        >>> round(float(certificate.floor), 4), float(certificate.slack) < 1e-6
+        (0.0186, True)
     """
 
     cutoff: Any
@@ -70,7 +76,19 @@ class Bounded(AbstractCertifier):
         return in_float64("min_directions", kernel, target, error, cutoff)
 
     def settle(self, target: AbstractTarget, dim: int, log_k: Any) -> tuple[Any, Sizes]:
-        """Choose the cutoff and the sizes for about e^log_k directions, or an unknown number."""
+        """Choose the cutoff and the sizes for about e^log_k directions, or an unknown number.
+
+        Args:
+            target: the radial function g.
+            dim: the dimension d.
+            log_k: ln k; None where k is what is looked for.
+
+        Returns:
+            The cutoff, and the numbers of panels and nodes.
+
+        Raises:
+            ValueError: more dimensions than the rounding model is checked for.
+        """
         if dim > _MOST_DIM:
             cure = "The rounding model is checked so far; `Certified()` needs none."
             refuse("dim", f"at most {_MOST_DIM} for `Bounded`", dim, cure)

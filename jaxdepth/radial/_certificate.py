@@ -21,7 +21,12 @@ def is_sharp(slack: Any, bound: Any, norm_squared: Any) -> Any:
 
 
 class CertificateResult(eqx.Enumeration):
-    """How a floor was proven."""
+    """How a floor was proven.
+
+    Example:
+        >>> CertificateResult[CertificateResult.certified]
+        'proven: all errors, those of rounding included, by ball arithmetic'
+    """
 
     bounded: Any = "quadrature errors are proven, rounding errors bounded under a stated model"
     certified: Any = "proven: all errors, those of rounding included, by ball arithmetic"
@@ -40,6 +45,12 @@ class Certificate(eqx.Module):
         trusted: whether every slack is below 1e-6 of sup|g|² and a hundredth of ‖g‖². (A floor
             holds in any case.)
         result: a `CertificateResult`.
+
+    Example:
+        >>> from jaxdepth.radial import Ball, certify
+        >>> certificate = certify(Ball(2.0), 3, 35.0)
+        >>> bool(certificate.floor < certificate.norm_squared), bool(certificate.trusted)
+        (True, True)
     """
 
     floor: Float[Array | np.ndarray | np.generic, "*shape"]
@@ -59,6 +70,13 @@ class MinDirections(eqx.Module):
         trusted: whether the slacks there are as small as for a `Certificate`. (The bound holds in
             any case.)
         result: a `CertificateResult`.
+
+    Example:
+        >>> import math
+        >>> from jaxdepth.radial import Cosine, min_directions
+        >>> needed = min_directions(Cosine(4.0, 20.0), 6, 0.25)
+        >>> math.isclose(float(needed.log10), math.log10(needed.value), rel_tol=1e-9)
+        True
     """
 
     value: Float[Array | np.ndarray | np.generic, "*shape"]
@@ -68,12 +86,45 @@ class MinDirections(eqx.Module):
 
 
 class AbstractCertifier(eqx.Module):
-    """A way to certify. Targets, dimensions and numbers reach it checked."""
+    """A way to certify. Targets, dimensions and numbers reach it checked.
+
+    Example:
+        >>> import equinox as eqx
+        >>> from jaxdepth.radial import Ball, Bounded, certify
+        >>> class Told(AbstractCertifier):  # does as another, and says so
+        ...     inner: AbstractCertifier
+        ...     def certify(self, target, dim, num_directions):
+        ...         print(f"certifying in dimension {dim}")
+        ...         return self.inner.certify(target, dim, num_directions)
+        ...     def min_directions(self, target, dim, error):
+        ...         return self.inner.min_directions(target, dim, error)
+        >>> round(float(certify(Ball(2.0), 3, 35.0, method=Told(Bounded())).floor), 4)
+        certifying in dimension 3
+        0.0186
+    """
 
     @abc.abstractmethod
     def certify(self, target: AbstractTarget, dim: int, num_directions: Any) -> Certificate:
-        """Bound the error of networks with `num_directions`, of any shape, each 0 or at least 1."""
+        """Bound the error of networks with `num_directions`.
+
+        Args:
+            target: the radial function g.
+            dim: the dimension d.
+            num_directions: k, of any shape, each 0 or at least 1.
+
+        Returns:
+            A `Certificate` of the shape of `num_directions`.
+        """
 
     @abc.abstractmethod
     def min_directions(self, target: AbstractTarget, dim: int, error: Any) -> MinDirections:
-        """Bound the directions of networks with `error`, of any shape, each positive."""
+        """Bound the directions of networks with `error`.
+
+        Args:
+            target: the radial function g.
+            dim: the dimension d.
+            error: of any shape, each positive.
+
+        Returns:
+            A `MinDirections` of the shape of `error`.
+        """

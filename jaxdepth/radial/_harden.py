@@ -33,6 +33,12 @@ class Hardened(eqx.Module):
         start: the best floor among the given targets' nearest admissible profiles.
         floors: the floor of every start's best profile, as the ascent computes it, first from the
             given targets, then from waves.
+
+    Example:
+        >>> from jaxdepth.radial import Cosine
+        >>> found = harden(Cosine(2.0, 8.0), 3, 30.0, lipschitz=2.0, steps=50, starts=2)
+        >>> found.floors.shape
+        (2,)
     """
 
     target: AbstractTarget
@@ -89,7 +95,7 @@ def harden(
 
     Reference:
         Eldan & Shamir, The Power of Depth for Feedforward Neural Networks, COLT 2016, whose target
-        is any Lipschitz function that keeps mass away from the tubes.
+        is any Lipschitz function that keeps mass away from the tubes; the ascent is derived here.
     """
     dim = check_integer("dim", dim, 1)
     targets = _named(target)

@@ -61,27 +61,77 @@ class Measure(eqx.Module):
         return 2 * math.sqrt(math.pi) * math.exp(math.lgamma(self.dim / 2 + 1) / self.dim)
 
     def pdf(self, z: Real[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Evaluate the density of the scale-free radius, p(z) = d·J_{d/2}(z)²/z."""
+        """Evaluate the density of the scale-free radius, p(z) = d·J_{d/2}(z)²/z.
+
+        Args:
+            z: scale-free radii, at least 0, of any shape.
+
+        Returns:
+            The density at each, in float64.
+
+        Raises:
+            ValueError: a concrete z that is negative, NaN or not real.
+        """
         check_points("z", z)
         return self._exact("pdf", _pdf, z)
 
     def cdf(self, z: Real[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Evaluate P(Z ≤ z) = J_ν² + 2 Σ_{k≥1} J_{ν+k}² at ν = d/2: positive terms only."""
+        """Evaluate P(Z ≤ z) = J_ν² + 2 Σ_{k≥1} J_{ν+k}² at ν = d/2: positive terms only.
+
+        Args:
+            z: scale-free radii, at least 0, of any shape.
+
+        Returns:
+            The probability at each, in float64.
+
+        Raises:
+            ValueError: a concrete z that is negative, NaN or not real.
+        """
         check_points("z", z)
         return self._exact("cdf", _cdf, z)
 
     def sf(self, z: Real[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Evaluate P(Z > z), accurate in the far tail too."""
+        """Evaluate P(Z > z), accurate in the far tail too.
+
+        Args:
+            z: scale-free radii, at least 0, of any shape.
+
+        Returns:
+            The probability at each, in float64.
+
+        Raises:
+            ValueError: a concrete z that is negative, NaN or not real.
+        """
         check_points("z", z)
         return self._exact("sf", _sf, z)
 
     def icdf(self, q: Real[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Find the z with P(Z ≤ z) = q, for q in [0, 1]."""
+        """Find the z with P(Z ≤ z) = q, for q in [0, 1].
+
+        Args:
+            q: probabilities, of any shape.
+
+        Returns:
+            The radius of each, in z units, in float64.
+
+        Raises:
+            ValueError: a concrete q that is no probability.
+        """
         _check_probability(q)
         return self._exact("icdf", _icdf, q)
 
     def isf(self, q: Real[ArrayLike, "*shape"]) -> Float[Host, "*shape"]:
-        """Find the z with P(Z > z) = q, for q in [0, 1]; accurate for q down to 1e-290."""
+        """Find the z with P(Z > z) = q, for q in [0, 1]; accurate for q down to 1e-290.
+
+        Args:
+            q: probabilities, of any shape.
+
+        Returns:
+            The radius of each, in z units, in float64.
+
+        Raises:
+            ValueError: a concrete q that is no probability.
+        """
         _check_probability(q)
         return self._exact("isf", _isf, q)
 
@@ -91,6 +141,15 @@ class Measure(eqx.Module):
         It is the share of the ball that its shift by ξ covers,
         I_{1−(u/2)²}((d+1)/2, ½) for u < 2, a regularised incomplete beta function, and 0 from there
         on.
+
+        Args:
+            u: frequency radii ‖ξ‖/R_d, at least 0, of any shape.
+
+        Returns:
+            The expectation at each, in float64.
+
+        Raises:
+            ValueError: a concrete u that is negative, NaN or not real.
         """
         check_points("u", u)
         return self._exact("characteristic", _characteristic, u)
@@ -111,6 +170,9 @@ class Measure(eqx.Module):
 
         Returns:
             Points in the paper's units, shape (num, dim).
+
+        Raises:
+            ValueError: `num` not a positive integer, a dtype that is neither float32 nor float64.
 
         Example:
             >>> import jax

@@ -43,6 +43,9 @@ def reach(network: PyTree) -> Float[Array | np.ndarray | np.generic, ""]:
         >>> net = TwoLayer(3, 16, activation="tanh", key=jax.random.key(0))
         >>> bool(abs(net(1e6 * jax.numpy.ones(3))) <= reach(net))
         True
+
+    Reference:
+        Derived here.
     """
     *hidden, last = layers_of(network, "network")
     sigma = getattr(hidden[-1], "activation", "piecewise linear") if hidden else "none"

@@ -62,6 +62,10 @@ def ridge_error(
         >>> v = np.random.default_rng(0).normal(size=(10, 3))
         >>> float(certify(Ball(2.0), 3, 10.0).floor) < float(ridge_error(Ball(2.0), 3, v))
         True
+
+    Reference:
+        Derived here: cos a·cos b = (cos(a − b) + cos(a + b))/2, and the characteristic function is
+        that of `Measure`.
     """
     dim = check_integer("dim", dim, 1)
     check_target(target)

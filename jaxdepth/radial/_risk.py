@@ -33,7 +33,12 @@ Number = Float[Array | np.ndarray | np.generic, "*batch"]
 
 
 class RiskResult(eqx.Enumeration):
-    """Whether the interval holds."""
+    """Whether the interval holds.
+
+    Example:
+        >>> RiskResult[RiskResult.estimated]
+        'an interval of the stated confidence, from the known range of the error'
+    """
 
     estimated: Any = "an interval of the stated confidence, from the known range of the error"
     out_of_reach: Any = "no interval: the network was seen above `reach`, or not finite"
@@ -50,6 +55,15 @@ class Risk(eqx.Module):
         confidence: the probability that the risk is in [lower, upper], at least.
         trusted: whether `reach` held on all samples.
         result: a `RiskResult`, of all networks together.
+
+    Example:
+        >>> import jax
+        >>> from jaxdepth.networks import TwoLayer
+        >>> from jaxdepth.radial import Ball
+        >>> net = TwoLayer(3, 16, activation="tanh", key=jax.random.key(0))
+        >>> found = risk(net, Ball(2.0), 3, 10_000, key=jax.random.key(1))
+        >>> bool(found.contradicts(0.0)), float(found.confidence)
+        (False, 0.999)
     """
 
     mean: Number
@@ -61,13 +75,31 @@ class Risk(eqx.Module):
     result: Any
 
     def contradicts(self, floor: Any) -> Bool[Array | np.ndarray | np.generic, "*shape"]:
-        """Tell whether the whole interval is below a floor that should hold for this network."""
+        """Tell whether the whole interval is below a floor that should hold for this network.
+
+        Args:
+            floor: of `certify`, of a shape that broadcasts to that of the risk.
+
+        Returns:
+            Booleans, one for each network.
+        """
         xp: Any = jnp if is_traced(self.upper, floor) else np
         return xp.less(self.upper, floor)
 
 
 class ContradictionError(Exception):
-    """A network measured below a floor that was proven: the theorem, or this program, is wrong."""
+    """A network measured below a floor that was proven: the theorem, or this program, is wrong.
+
+    Example:
+        >>> from jaxdepth.radial import Ball, certify
+        >>> numbers = np.float64([0.001, 0.0005, 0.0005, 0.0015, 0.999])
+        >>> impossible = Risk(*numbers, trusted=np.bool_(True), result=RiskResult.estimated)
+        >>> try:
+        ...     check_floor(impossible, certify(Ball(2.0), 3, 35.0))
+        ... except ContradictionError:
+        ...     print("the floor is .0186")
+        the floor is .0186
+    """
 
 
 def check_floor(risk: Risk, certificate: Certificate) -> None:

@@ -32,6 +32,10 @@ class Segments(NamedTuple):
         wave: a frequency, at least 0.
         reach: how far in u it is worth to place g's mass; a guide, no bound.
         break_error: how far the breaks may be from those meant, relatively.
+
+    Example:
+        >>> Ball(2.0).segments.breaks.tolist(), Ball(2.0).segments.left.tolist()
+        ([0.0, 2.0], [1.0])
     """
 
     breaks: Any
@@ -68,6 +72,15 @@ class AbstractTarget(eqx.Module):
 
     Called on a point x of R^d, it reads the dimension from its shape and evaluates the profile at
     z = 2πR_d‖x‖.
+
+    Example:
+        >>> class Cone(AbstractTarget):  # 1 − z/radius on the ball
+        ...     radius: float
+        ...     @property
+        ...     def segments(self):
+        ...         return Segments(np.array([0.0, self.radius]), np.ones(1), np.zeros(1))
+        >>> Cone(2.0).profile(jnp.array([0.0, 1.0, 3.0])).tolist()
+        [1.0, 0.5, 0.0]
     """
 
     @property
@@ -88,14 +101,29 @@ class AbstractTarget(eqx.Module):
     def inside(
         self, z: Float[Array, "*shape"], piece: Int[Array | np.ndarray, "*shape"]
     ) -> Float[Array, "*shape"]:
-        """Evaluate at z the entire function that g is on a segment, counted from 0."""
+        """Evaluate at z the entire function that g is on a segment, counted from 0.
+
+        Args:
+            z: scale-free radii, of any shape.
+            piece: the segment of each, of the same shape.
+
+        Returns:
+            The values.
+        """
         g = jax.tree.map(lambda leaf: like(leaf, z), self.segments)
         start, width = g.breaks[piece], jnp.diff(g.breaks)[piece]
         share = (z - start) / jnp.where(width > 0, width, jnp.ones_like(width))
         return (g.left[piece] + (g.right - g.left)[piece] * share) * jnp.cos(g.wave * z)
 
     def profile(self, z: Real[ArrayLike, "*shape"]) -> Float[Array, "*shape"]:
-        """Evaluate g at scale-free radii z = 2πR_d‖x‖, in their dtype; from the left at a break."""
+        """Evaluate g at scale-free radii z = 2πR_d‖x‖, in their dtype; from the left at a break.
+
+        Args:
+            z: scale-free radii, of any shape.
+
+        Returns:
+            The values g(z).
+        """
         z = jnp.asarray(z)
         z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(float)
         breaks = like(self.segments.breaks, z)
@@ -120,6 +148,10 @@ class AbstractTarget(eqx.Module):
 
         Returns:
             m(u).
+
+        Raises:
+            ValueError: `dim` not a positive integer; a concrete u that is negative, NaN or not
+                real.
 
         Example:
             >>> round(float(Ball(2.0).spectrum(1.0, 3)), 5)

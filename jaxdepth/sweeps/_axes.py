@@ -30,6 +30,12 @@ class Axis:
             those of a bucket do; "static", the value itself, one program each.
         values: as Python has them.
         bounds: of a padded axis, the largest size of each bucket; None where the plan chooses.
+
+    Example:
+        >>> from jaxdepth.sweeps import padded
+        >>> axis = padded([8, 64])
+        >>> axis.kind, axis.labels()
+        ('padded', [8, 64])
     """
 
     kind: Kind
@@ -67,6 +73,9 @@ def traced(values: Iterable[Any]) -> Axis:
         values: integers or floats. Floats arrive in the default float dtype, integers in the
             default integer dtype. (A `host` run passes Python's numbers.)
 
+    Returns:
+        An `Axis`, for `grid`.
+
     Raises:
         ValueError: no values, mixed types, no numbers, NaN, or integers beyond 64 bits.
 
@@ -85,6 +94,9 @@ def padded(values: Iterable[Any], bounds: Iterable[int] | None = None) -> Axis:
         bounds: the largest size of each bucket; by default a plan gives an axis named `depth` one
             bucket, for loops run to their own depth, and others as few as waste at most a factor
             1.3 of arithmetic.
+
+    Returns:
+        An `Axis`, for `grid`.
 
     Raises:
         ValueError: no values, sizes below 1, bounds that do not ascend to the largest value.
@@ -107,6 +119,9 @@ def static(values: Iterable[Any]) -> Axis:
 
     Args:
         values: anything hashable: integers that fix shapes, strings, optimisers, None.
+
+    Returns:
+        An `Axis`, for `grid`.
 
     Raises:
         ValueError: no values, or some that cannot be hashed.

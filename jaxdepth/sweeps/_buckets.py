@@ -29,6 +29,12 @@ class Bucket:
         maxima: what the sizes of padded axes are padded to.
         members: flat indices of its configurations, alike ones together.
         tile: how many of them one call of the program runs.
+
+    Example:
+        >>> from jaxdepth.sweeps import grid
+        >>> bucket = grid(depth=[1, 2, 3], seed=range(10)).buckets[0]
+        >>> bucket.maxima, len(bucket.members)
+        ({'depth': 3}, 30)
     """
 
     number: int
@@ -43,7 +49,11 @@ class Bucket:
         return -(-len(self.members) // self.tile)
 
     def of_tile(self, tile: int) -> Int[np.ndarray, " configurations"]:
-        """Return the members of one tile; the last may hold fewer."""
+        """Return the members of one tile; the last may hold fewer.
+
+        Args:
+            tile: its number, from 0.
+        """
         return self.members[tile * self.tile : (tile + 1) * self.tile]
 
 

@@ -128,6 +128,9 @@ def digest(dataset: xarray.Dataset) -> str:
     left out. Of a file it is `digest(xarray.open_dataset(path, decode_times=False))`: otherwise
     xarray makes dates of numbers whose units are, say, "days since 2000-01-01".
 
+    Args:
+        dataset: as `run` returns it, or read from a file.
+
     Raises:
         ValueError: dates and durations, in place of the numbers that were stored.
 

@@ -43,7 +43,21 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """Read all arrays of an npz file; see `write_arrays`."""
+    """Read all arrays of an npz file; see `write_arrays`.
+
+    Args:
+        path: the file's name.
+
+    Returns:
+        The arrays by name.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_arrays(f"{folder}/a.npz", {"x": np.arange(3)})
+        ...     list(read_arrays(f"{folder}/a.npz"))
+        ['x']
+    """
     with (
         Path(path).open("rb") as stream,
         np.load(stream, allow_pickle=False, max_header_size=_LONGEST) as archive,
@@ -53,6 +67,10 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a text file, UTF-8, that appears complete or not at all.
+
+    Args:
+        path: its name; the folder is made.
+        text: what it is to hold.
 
     Raises:
         OSError: a full disk, no permission; nothing is left behind.

@@ -33,6 +33,12 @@ class Plan:
         dims: the dimensions of the results and their lengths.
         places: the dimension on which each axis lies.
         tile: configurations of one call; None for a sixteenth of a bucket, 256 at most.
+
+    Example:
+        >>> from jaxdepth.sweeps import grid
+        >>> plan = grid(depth=[1, 2], seed=range(5))
+        >>> plan.dims, plan.size, plan.named(0)
+        ({'depth': 2, 'seed': 5}, 10, 'depth=1, seed=0')
     """
 
     axes: Mapping[str, Axis]
@@ -87,6 +93,9 @@ class Plan:
         Args:
             tile: at least 1.
 
+        Raises:
+            ValueError: not a positive integer.
+
         Example:
             >>> from jaxdepth.sweeps import grid
             >>> grid(seed=range(100)).tiled(10).buckets[0].num_tiles
@@ -124,16 +133,29 @@ class Plan:
         return Plan(axes, {LIST: len(flat)}, dict.fromkeys(axes, LIST), self.tile)
 
     def configuration(self, index: int) -> dict[str, Any]:
-        """Return one configuration by its flat index (rows first), as Python has its values."""
+        """Return one configuration by its flat index (rows first), as Python has its values.
+
+        Args:
+            index: from 0, below `size`.
+        """
         return {name: axis.values[self._place(name, index)] for name, axis in self.axes.items()}
 
     def named(self, index: int) -> str:
-        """Return what a message calls a configuration: `depth=3, width=8`."""
+        """Return what a message calls a configuration: `depth=3, width=8`.
+
+        Args:
+            index: flat, rows first.
+        """
         labels = {name: _label(axis, self._place(name, index)) for name, axis in self.axes.items()}
         return ", ".join(f"{name}={label}" for name, label in labels.items())
 
     def values(self, name: str, flat: Int[np.ndarray, " n"]) -> np.ndarray:
-        """Return the numbers on one axis of some configurations."""
+        """Return the numbers on one axis of some configurations.
+
+        Args:
+            name: of the axis.
+            flat: indices of the configurations, shape (n,).
+        """
         return self._numbers[name][self._places(name, flat)]
 
     def __str__(self) -> str:

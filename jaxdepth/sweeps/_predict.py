@@ -34,6 +34,11 @@ class Prediction:
             tiles and laid out. What Python, JAX and the compiler take themselves comes on top.
         compile_seconds: that compiling took, which a run in this process need not do again.
         seconds: of the measuring, from a few tiles of every bucket.
+
+    Example:
+        >>> from jaxdepth.sweeps import grid
+        >>> predict(grid(rate=[0.5, 1.0]), lambda rate: rate, host=True).configurations
+        2
     """
 
     configurations: int

@@ -45,6 +45,16 @@ class FailedConfigurationsError(RuntimeError):
 
     Attributes:
         dataset: what `run` would have returned.
+
+    Example:
+        >>> from jaxdepth.sweeps import grid
+        >>> def inverse(x):
+        ...     return 1 / x
+        >>> try:
+        ...     run(grid(x=[0, 2]), inverse, host=True, progress=False)
+        ... except FailedConfigurationsError as error:
+        ...     print(error.dataset["value"].values)
+        [nan 0.5]
     """
 
     def __init__(self, message: str, dataset: Any) -> None:

@@ -46,7 +46,15 @@ Tile = tuple[int, int]  # a bucket's number, and a tile's place in it
 
 
 class StoreError(RuntimeError):
-    """A store that cannot be used, or belongs to something else; the message says why."""
+    """A store that cannot be used, or belongs to something else; the message says why.
+
+    Example:
+        >>> try:
+        ...     load("no such folder")
+        ... except StoreError:
+        ...     print("nothing there")
+        nothing there
+    """
 
 
 class Store:
