@@ -31,7 +31,6 @@ from experiments._figures import (
     INK,
     MARKERS,
     ORANGE,
-    PURPLE,
     RED,
     note,
     save,
@@ -44,7 +43,7 @@ from jaxdepth.networks import AffineLayer
 
 WAVE = jd.radial.Cosine(4.0, 20.0)
 TUBES = 4
-DIMENSIONS = (2, 3, 10)
+DIMENSIONS = (2, 10)
 DIRECTIONS = np.unique([*range(1, 21), *np.logspace(0, 7, 113).round()])
 
 
@@ -73,7 +72,8 @@ def draw_wave(axes: Any) -> None:
     """Draw g over the radius."""
     radius = float(WAVE.radius)
     z = np.linspace(0, radius, 801)
-    axes.plot([*z, radius, 1.15 * radius], [*np.asarray(WAVE.profile(z)), 0, 0], color=BLUE)
+    g = np.cos(float(WAVE.frequency) * z)
+    axes.plot([*z, radius, 1.15 * radius], [*g, 0, 0], color=BLUE)
     axes.set(xlabel=r"radius $z = 2\pi R_d\|x\|$", yticks=(-1, 0, 1), xlim=(0, 1.15 * radius))
     axes.set_title(f"A wave, $g = \\cos {float(WAVE.frequency):g}z$ …")
 
@@ -139,7 +139,7 @@ def draw_plane(axes: Any) -> None:
 
 def draw_shares(axes: Any) -> None:
     """Draw the share of the mass that k tubes can hold, in spaces of several dimensions."""
-    shades, styles = (ORANGE, GREEN, PURPLE), ("-", "--", "-.")
+    shades, styles = (ORANGE, GREEN), ("-", "--")
     for d, shade, style in zip(DIMENSIONS, shades, styles, strict=True):
         found = certificate(d)
         share = 1 - np.asarray(found.floor) / float(found.norm_squared)
@@ -296,12 +296,15 @@ UNITS = 4
 @styled
 def partitions() -> Figure:
     """Draw where the units of two layers bend, each on a line of its own, and all together."""
-    net = jd.networks.MLP((1, UNITS, UNITS, 1), dtype=jnp.float32, key=jax.random.key(0))
-    first, second, _ = net.affine_layers()
     figure = Figure(figsize=(9.6, 3.9))
-    left, right = figure.subplots(1, 2)
-    bends = [unit_graph((), first, i) for i in range(UNITS)]
-    later = [unit_graph((first,), second, i) for i in range(UNITS)]
+    draw_layers(*figure.subplots(1, 2))
+    return figure
+
+
+def draw_layers(left: Any, right: Any) -> jd.networks.MLP:
+    """Draw the first layer and the second of a random network, and return it."""
+    net = jd.networks.MLP((1, UNITS, UNITS, 1), dtype=jnp.float32, key=jax.random.key(0))
+    bends, later = unit_graphs(net)
     inherited = np.unique(np.concatenate([graph.breakpoints[1:-1] for graph in bends]))
     draw_partition(left, bends, np.zeros(0))
     draw_partition(right, later, inherited)
@@ -309,8 +312,18 @@ def partitions() -> Figure:
     right.set_title("Units of the second layer")
     right.plot([], [], "o", color=BLUE, label="bend of the first layer")
     right.plot([], [], "D", color=RED, label="new bend")
-    figure.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
+    handles = right.get_legend_handles_labels()
+    right.figure.legend(*handles, loc="outside lower center", ncols=2)
+    return net
+
+
+def unit_graphs(net: jd.networks.MLP) -> tuple[list[Any], list[Any]]:
+    """Enumerate the units of the first and of the second layer, each alone."""
+    first, second, _ = net.affine_layers()
+    units = range(UNITS)
+    return [unit_graph((), first, i) for i in units], [
+        unit_graph((first,), second, i) for i in units
+    ]
 
 
 def unit_graph(before: tuple[AffineLayer, ...], layer: AffineLayer, unit: int) -> Any:
