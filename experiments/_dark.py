@@ -10,8 +10,13 @@ import re
 
 PAPER = "#14181d"  # what is white in the light
 INK = "#e6edf3"
-HALO = "#202020"  # around white text on a map, on either page
-_OWN = {"#222222": INK, "#777777": "#9aa4af", "#e6e6e6": "#333b44", HALO: HALO}  # ink, grey, grid
+MAP_INK, MAP_GREY = "#202020", "#767676"  # on a map, which is the same on either page
+_OWN = {
+    "#222222": INK,
+    "#777777": "#9aa4af",  # grey
+    "#e6e6e6": "#333b44",  # the grid
+    **{kept: kept for kept in (MAP_INK, MAP_GREY)},
+}
 _CONTRAST = 4.5  # WCAG's least for text
 _COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
 _MAPS = ':not([id^="QuadMesh"] *):not([id^="QuadContourSet"] *)'  # must agree with their colour bar

@@ -24,7 +24,7 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from experiments import _dark
+from experiments._dark import MAP_GREY as MAP_GREY, MAP_INK as MAP_INK, adapting
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
@@ -42,7 +42,7 @@ GREY = "#777777"
 PALETTE = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # the second channel, beside colour
 SEQUENCE = "viridis"  # for an ordered family (depths, rates): `colours(n)`
-HALO = (withStroke(linewidth=2.4, foreground=_dark.HALO),)  # white is seen on a map's yellow too
+HALO = (withStroke(linewidth=2.4, foreground=MAP_INK),)  # white is seen on a map's yellow too
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 100,
@@ -142,6 +142,6 @@ def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     # Date and Software would carry the clock and the version into the file.
     drawing = io.StringIO()
     figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-    svg.write_text(_dark.adapting(drawing.getvalue()), "utf-8")
+    svg.write_text(adapting(drawing.getvalue()), "utf-8")
     figure.savefig(png, metadata={"Software": None})
     return svg, png

@@ -87,7 +87,8 @@
         ),
     area: (mark, x, y) => {
       const above = pathOf(mark.x, mark.high, x, y);
-      const below = pathOf([...mark.x].reverse(), [...mark.low].reverse(), x, y);
+      const low = Array.isArray(mark.low) ? mark.low : mark.x.map(() => mark.low);
+      const below = pathOf([...mark.x].reverse(), [...low].reverse(), x, y);
       const style = `fill:${ink(mark.colour)};fill-opacity:${mark.opacity}`;
       return [element("path", { d: `${above}${below.replace("M", "L")}Z`, style })];
     },

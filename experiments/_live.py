@@ -26,7 +26,7 @@ import numpy as np
 SCRIPT = Path(__file__).with_name("_live.js").read_text("utf-8")
 Colour = Literal["blue", "orange", "green", "red", "purple", "sky", "ink", "grey"]
 Mark = dict[str, Any]
-_DIGITS = 5  # significant, of a coordinate: finer than a pixel
+_DIGITS = 4  # significant, of a coordinate: finer than a pixel
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,9 @@ def dots(x: Any, y: Any, colour: Colour, *, size: float = 4.0) -> Mark:
 
 
 def area(x: Any, low: Any, high: Any, colour: Colour, *, opacity: float = 0.3) -> Mark:
-    """Fill between two curves."""
-    numbers = {"x": rounded(x), "low": rounded(low), "high": rounded(high)}
+    """Fill between two curves, of which the lower may be one height."""
+    below = low if np.ndim(low) == 0 else rounded(low)
+    numbers = {"x": rounded(x), "low": below, "high": rounded(high)}
     return {"kind": "area", **numbers, "colour": colour, "opacity": opacity}
 
 

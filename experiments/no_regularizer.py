@@ -392,7 +392,12 @@ def _draw_map(figure: Figure, axes: Any, results: Results, k: int, title: str) -
     # Lengths compressed, or the small ones about 0 would be points.
     arrows = arrows / np.maximum(strength, 1e-12) * strength**0.35
     axes.quiver(
-        axis[every], axis[every], arrows[..., 0], arrows[..., 1], color=_figures.GREY, width=0.005
+        axis[every],
+        axis[every],
+        arrows[..., 0],
+        arrows[..., 1],
+        color=_figures.MAP_GREY,
+        width=0.005,
     )
     r, R = results["radii"]
     phi = np.linspace(0, np.pi, 99)
@@ -403,13 +408,13 @@ def _draw_map(figure: Figure, axes: Any, results: Results, k: int, title: str) -
             np.stack([R * np.cos(phi), R * np.sin(phi)], axis=1),
         ]
     )
-    axes.plot(*path.T, color=_figures.INK, linewidth=2)
+    axes.plot(*path.T, color=_figures.MAP_INK, linewidth=2)
     for at, step in (((-0.5 * R, 0), (1, 0)), ((0.6 * R, 0), (1, 0)), ((0, R), (-1, 0))):
         axes.annotate(
             "",
             (at[0] + 0.08 * R * step[0], at[1]),
             at,
-            arrowprops={"arrowstyle": "-|>", "color": _figures.INK, "lw": 2},
+            arrowprops={"arrowstyle": "-|>", "color": _figures.MAP_INK, "lw": 2},
         )
     axes.set(title=title, xlabel="along e = ∇L(0)/‖∇L(0)‖", aspect="equal")
     axes.grid(visible=False)

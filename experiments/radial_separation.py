@@ -43,7 +43,8 @@ EXPLICIT = ("relu", "sigmoid")
 LAYERS = (2, 3)
 FREQUENCY = 4.0
 ERRORS = np.append(np.linspace(0.01, 0.45, 45), 0.25)  # of the waves; ‖g‖² is .45 to .49
-FREQUENCIES = np.linspace(1e-3, 12.0, 481)  # radii u = ‖ξ‖/R_d of the live figure
+FREQUENCIES = np.linspace(1e-3, 12.0, 241)  # radii u = ‖ξ‖/R_d of the live figure
+PLACES = 60  # of its slider, at most
 MISS = 1e-3  # the probability that any one of the intervals of a dimension misses
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 
@@ -193,7 +194,7 @@ def _waves(dims: tuple[int, ...]) -> Results:
         }
 
     dim = max(dims)
-    u, directions = np.linspace(1e-3, 6.0, 301), np.unique(np.rint(np.geomspace(1, 1e8, 81)))
+    u, directions = np.linspace(1.5, 6.0, 241), np.unique(np.rint(np.geomspace(1, 1e8, 81)))
     target = jd.radial.Cosine(FREQUENCY, 20 * math.sqrt(dim))
     with ThreadPoolExecutor() as pool:
         certifying = pool.submit(jd.radial.certify, target, dim, directions)
@@ -460,14 +461,15 @@ def _uncovered(
 ) -> Live:
     """Return the figure of one target; floors on a logarithmic axis from `least`, if not 0."""
     u, density, share = found["frequencies"], found["spectrum"], found["share"]
-    shown = found["floors"] > max(least, 1e-9)
+    shown = np.flatnonzero(found["floors"] > max(least, 1e-9))
+    shown = shown[:: -(-len(shown) // PLACES)]
     directions, floors = found["directions"][shown], found["floors"][shown]
     norm = float(found["norm"])
     seen = u <= 1.15 * u[density > 0.01 * density.max()].max()
     panels = [
         Panel(
             "Spectral mass, and what k tubes can hold",
-            Axis("frequency radius u = ‖ξ‖/R_d", 0, float(u[seen].max())),
+            Axis("frequency radius u = ‖ξ‖/R_d", round(float(u[0]), 1), float(u[seen].max())),
             Axis("", 0, 1.08 * float(density.max())),
             [line(u, density, "ink", width=1.2)],
         ),
@@ -488,7 +490,7 @@ def _uncovered(
             *three,
         ]
         tubes = [
-            area(u, np.zeros_like(u), held, "sky", opacity=0.6),
+            area(u, 0, held, "sky", opacity=0.6),
             area(u, held, density, "red", opacity=0.6),
         ]
         cut = [

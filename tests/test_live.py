@@ -25,6 +25,7 @@ def some(**changes):
     marks = [
         line([0.01, 1, float("nan"), 10, 100], [0, 1, 1, 1, 0], "blue", dashed=True),
         area([1, 10], [0, 0], [1, 2], "sky"),
+        area([1, 10], 0, [1, 2], "orange"),
         bars([1, 10], [2, 20], -1, -0.5, "red"),
         note(1, 1.5, "here </script>", anchor="middle"),
     ]
@@ -142,7 +143,7 @@ def test_ink_and_paper_change_places_in_the_dark(page):
 
 
 def test_numbers_are_as_fine_as_a_pixel_and_gaps_are_gaps():
-    assert _live.rounded([1 / 3, float("nan"), float("inf"), 2]) == [0.33333, None, None, 2.0]
+    assert _live.rounded([1 / 3, float("nan"), float("inf"), 2]) == [0.3333, None, None, 2.0]
     assert _live.scientific(0.00152) == "1.5e-3"
     assert _live.log_steps(1, 1000, 4) == [1, 10, 100, 1000]
 
