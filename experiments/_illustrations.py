@@ -13,6 +13,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from experiments._figures import (
     INK,
     MARKERS,
     ORANGE,
+    PURPLE,
     RED,
     note,
     save,
@@ -43,14 +45,18 @@ from jaxdepth.networks import AffineLayer
 
 WAVE = jd.radial.Cosine(4.0, 20.0)
 TUBES = 4
-DIMENSIONS = (2, 10)
+DIMENSIONS = (2, 3, 10)
 DIRECTIONS = np.unique([*range(1, 21), *np.logspace(0, 7, 113).round()])
 
 
 @functools.cache
 def certificate(dim: int) -> jd.radial.Certificate:
-    """Certify the wave in so many dimensions; nearly all of its mass is within u ≤ 4 + 1."""
-    method = jd.radial.Bounded(cutoff=float(WAVE.frequency) + 1.5)
+    """Certify the wave, nearly all of whose mass is within u ≤ 4 + 1: in ball arithmetic, if there.
+
+    Without python-flint, in float64.
+    """
+    kind = jd.radial.Certified if find_spec("flint") else jd.radial.Bounded
+    method = kind(cutoff=float(WAVE.frequency) + 1.5)
     return jd.radial.certify(WAVE, dim, DIRECTIONS, method=method)
 
 
@@ -139,7 +145,7 @@ def draw_plane(axes: Any) -> None:
 
 def draw_shares(axes: Any) -> None:
     """Draw the share of the mass that k tubes can hold, in spaces of several dimensions."""
-    shades, styles = (ORANGE, GREEN), ("-", "--")
+    shades, styles = (ORANGE, GREEN, PURPLE), ("-", "--", "-.")
     for d, shade, style in zip(DIMENSIONS, shades, styles, strict=True):
         found = certificate(d)
         share = 1 - np.asarray(found.floor) / float(found.norm_squared)

@@ -203,12 +203,19 @@ looks = {
 with slide("acceleration_3", 1, 2, sharey=True) as (left, right):
     for (p, told), (losses, first) in curves.items():
         shade, style = looks[told]
-        at, panel = np.arange(1, len(losses) + 1), left if p == 4 else right
-        panel.loglog(at, losses, color=shade, linestyle=style, label=f"{told}: {first:,}")
+        panel = left if p == 4 else right
+        panel.loglog(
+            np.arange(1, len(losses)),
+            losses[1:],
+            color=shade,
+            linestyle=style,
+            label=f"{told}: {first:,}",
+        )
     for panel, p in ((left, 4), (right, 2)):
         panel.axhline(GOAL, color=INK, linewidth=1)
-        panel.set(xlabel="step", title=f"p = {p}, steps to $10^{{-6}}$", ylim=(1e-8, 1e3))
+        panel.set(xlabel="step", title=f"p = {p}, steps to $10^{{-6}}$", ylim=(1e-14, 1e3))
         panel.legend(loc="lower left")
+    right.set_xlim(1, 100)
     left.set_ylabel("loss")
 
 # %% [markdown]

@@ -1,4 +1,7 @@
-"""The lectures, given; and the illustrations, drawn."""
+"""The lectures, given; and the illustrations, drawn.
+
+Without the run-time type checker, which readers do not have and ball arithmetic pays dearly for.
+"""
 
 import runpy
 import sys
@@ -26,7 +29,7 @@ def is_drawn(path):
 
 
 @pytest.mark.parametrize("lecture", LECTURES)
-def test_a_lecture_holds_and_draws_its_slides(lecture, tmp_path, monkeypatch):
+def test_a_lecture_holds_and_draws_its_slides(lecture, untyped, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setattr(sys, "argv", [f"{lecture}.py", "--out", str(tmp_path)])
     runpy.run_path(str(FOLDER / f"{lecture}.py"), run_name="__main__")
@@ -38,7 +41,7 @@ def test_a_lecture_holds_and_draws_its_slides(lecture, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", _illustrations.ILLUSTRATIONS)
-def test_an_illustration_is_the_same_bytes_when_drawn_again(name, tmp_path):
+def test_an_illustration_is_the_same_bytes_when_drawn_again(name, untyped, tmp_path):
     draw = _illustrations.ILLUSTRATIONS[name]
     first, second = (
         [path.read_bytes() for path in save(draw(), tmp_path / stem)] for stem in ("one", "two")
