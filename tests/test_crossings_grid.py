@@ -28,6 +28,7 @@ def mirror_power(depth: int, dtype=jnp.float32) -> MLP:
     )
 
 
+@pytest.mark.once
 def test_corollary_3_14_for_every_depth_the_grid_resolves_with_one_compile():
     chex.clear_trace_counter()
 

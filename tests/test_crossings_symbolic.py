@@ -281,6 +281,7 @@ def test_a_map_without_a_finite_tower_is_bracketed_around_the_ratio_of_counts():
     assert ratio == pytest.approx(found.rate, abs=1e-3)  # the counts oscillate about C·1.5^k
 
 
+@pytest.mark.once(x64=True)
 def test_iterates_are_networks_whose_compilation_does_not_grow():
     x = jnp.linspace(0.0, 1.0, 5)
     net = Iterated(Composition([Sawtooth(1), TENT]), 3)

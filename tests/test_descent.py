@@ -51,6 +51,7 @@ def test_descent_on_a_quadratic_follows_its_closed_form():
     np.testing.assert_allclose(run.model, [0.5**20, -2 * 0.875**20], rtol=rounding())
 
 
+@pytest.mark.once(x64=True)
 def test_sparse_records_are_those_of_the_dense_run():
     dense = descend(start(), bowl().loss, optax.sgd(0.3), 12, record=jnp.abs)
     sparse = descend(start(), bowl().loss, optax.sgd(0.3), 12, record_every=4, record=jnp.abs)
@@ -75,6 +76,7 @@ def test_memory_does_not_grow_with_the_steps_between_two_records():
     assert scratch(10**6) == scratch(10)
 
 
+@pytest.mark.once(x64=True)
 def test_vmap_over_rates_equals_a_loop_over_them():
     rates = jnp.array([0.1, 0.5, 1.0])
 
@@ -133,6 +135,7 @@ def test_a_divergence_is_told_and_not_raised():
     assert converged.result == DescentResult.successful
 
 
+@pytest.mark.once(x64=True)
 def test_minibatch_keys_differ_by_step_and_repeat_by_run(getkey):
     def noise(w, key):
         return (w * jax.random.normal(key, (2,), w.dtype)).sum()
@@ -154,6 +157,7 @@ def test_optimisers_keep_the_dtype_under_strict_promotion(x64, optimiser):
         chex.assert_type([run.model, run.losses], dtype)
 
 
+@pytest.mark.once(x64=True)
 @pytest.mark.parametrize(
     "optimiser",
     [

@@ -47,6 +47,7 @@ def test_layers_approach_the_rule_to_first_order_in_the_rate(x64, shape, N):
     assert 2 * 0.95 < np.log2(gap(128) / gap(512)) < 2 * 1.05
 
 
+@pytest.mark.once(x64=True)
 def test_only_matrices_are_preconditioned():
     rule = scale_by_end_to_end(3)
     params = {"W": jnp.array([[1.0, 2.0]]), "b": jnp.array([1.0, 2.0]), "c": jnp.array(3.0)}
@@ -59,6 +60,7 @@ def test_only_matrices_are_preconditioned():
     chex.assert_trees_all_equal(updates, {**grads, "W": end_to_end(params["W"], grads["W"], 3)})
 
 
+@pytest.mark.once(x64=True)
 def test_what_is_not_trained_has_no_update(getkey):
     """Equinox marks it by None; the parameters given may be the whole model, functions too."""
     model = eqx.nn.MLP(2, 1, 3, 1, key=getkey())
@@ -99,6 +101,7 @@ def test_the_rate_may_be_a_schedule():
     np.testing.assert_allclose(second, [[-2.0, 0.0]], rtol=1e-6)
 
 
+@pytest.mark.once(x64=True)
 def test_depths_share_one_compilation_and_equal_a_loop():
     chex.clear_trace_counter()
     target = Target(jnp.array([[1.0, 2.0], [3.0, 4.0]]))
@@ -257,6 +260,7 @@ CHAINS = {
 }
 
 
+@pytest.mark.once(x64=True)
 @pytest.mark.parametrize("name", CHAINS)
 def test_the_rule_composes_with(name):
     """Three steps in the suite's precision, against NumPy's float64."""

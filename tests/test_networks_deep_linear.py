@@ -65,6 +65,7 @@ def test_a_narrow_layer_keeps_the_best_of_its_rank():
     np.testing.assert_allclose(narrow, (U[:, :2] * s[:2]) @ Vt[:2], atol=rounding(8))
 
 
+@pytest.mark.once(x64=True)
 def test_the_network_is_its_end_to_end_matrix(getkey):
     for sizes in SIZES:
         net = DeepLinear(sizes, init="gaussian", scale=1.0, key=getkey())
@@ -74,6 +75,7 @@ def test_the_network_is_its_end_to_end_matrix(getkey):
         np.testing.assert_allclose(net(x), W @ np.asarray(x), atol=rounding(256))
 
 
+@pytest.mark.once(x64=True)
 @pytest.mark.parametrize("init", ["balanced", "gaussian"])
 def test_the_scale_is_the_standard_deviation_it_says(init):
     """4,096 entries (64 x 64): the standard error of the deviation is 1/√8192 = 1.1%."""
@@ -82,6 +84,7 @@ def test_the_scale_is_the_standard_deviation_it_says(init):
     assert abs(float(drawn.std()) / 0.3 - 1) < 0.05
 
 
+@pytest.mark.once(x64=True)
 def test_vmap_over_keys_equals_a_loop_and_the_scale_may_be_traced():
     keys = jax.random.split(jax.random.key(0), 3)
 

@@ -20,6 +20,7 @@ def evaluate(layers, x):
     return x
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "cos"])
 @pytest.mark.parametrize(("width", "depth"), [(1, 1), (4, 2), (6, 3)])
 def test_padding_leaks_exactly_nothing(width, depth, activation, getkey):
@@ -53,6 +54,7 @@ def test_padding_never_changes_a_weight(getkey):
     chex.assert_trees_all_equal(padded.affine_layers(), plain.affine_layers())
 
 
+@pytest.mark.once(x64=True)
 def test_traced_width_and_depth_compile_once_and_equal_the_concrete_ones(getkey):
     key = getkey()
     chex.clear_trace_counter()
@@ -67,6 +69,7 @@ def test_traced_width_and_depth_compile_once_and_equal_the_concrete_ones(getkey)
         chex.assert_trees_all_close(value(width, depth), plain, rtol=1e-6)
 
 
+@pytest.mark.once(x64=True)
 def test_a_traced_size_out_of_range_gives_nan_and_not_a_smaller_network(getkey):
     key = getkey()
 
@@ -78,6 +81,7 @@ def test_a_traced_size_out_of_range_gives_nan_and_not_a_smaller_network(getkey):
     assert np.isnan(bad).all(axis=1).tolist() == [True, True, True, True, False]
 
 
+@pytest.mark.once(x64=True)
 def test_no_method_takes_a_network_of_nan_for_a_constant():
     make = jax.jit(partial(MLP.padded, (1, 6, 6, 1), key=jax.random.key(0)))
     for width, depth in ((7, 2), (3, 9)):
@@ -88,6 +92,7 @@ def test_no_method_takes_a_network_of_nan_for_a_constant():
             count(net, Certified())
 
 
+@pytest.mark.once(x64=True)
 def test_weights_have_the_variance_of_he(getkey):
     net = MLP((1, 64, 64, 1), bias_std=0.5, key=getkey())
     # 4,096 and 128 draws: standard errors of a variance are √(2/n) of it.
@@ -95,6 +100,7 @@ def test_weights_have_the_variance_of_he(getkey):
     assert abs(float(jnp.var(net.biases) / 0.25) - 1) < 5 * (2 / 128) ** 0.5
 
 
+@pytest.mark.once(x64=True)
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "abs", "identity"])
 def test_affine_layers_compose_to_the_network(activation, getkey):
     net = MLP((2, 4, 5, 3, 2), activation=activation, key=getkey())
@@ -104,6 +110,7 @@ def test_affine_layers_compose_to_the_network(activation, getkey):
     chex.assert_trees_all_close(traced(net, x), net(x), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.once(x64=True)
 def test_padded_layers_under_a_trace_compose_to_the_network(getkey):
     key = getkey()
 
@@ -116,6 +123,7 @@ def test_padded_layers_under_a_trace_compose_to_the_network(getkey):
     chex.assert_trees_all_close(listed, direct, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.once(x64=True)
 def test_networks_of_every_kind_list_their_layers(getkey):
     mlp = eqx.nn.MLP(2, 2, width_size=4, depth=2, key=getkey())
     leaky = eqx.nn.MLP(2, 2, 3, 1, activation=jax.nn.leaky_relu, use_bias=False, key=getkey())
@@ -172,6 +180,7 @@ def test_other_bad_arguments_are_refused(getkey, untyped):
         MLP((1, 2, 1), activation="tanh", key=getkey()).affine_layers()
 
 
+@pytest.mark.once(x64=True)
 def test_padding_is_silent_even_where_the_activation_has_an_infinite_slope(getkey):
     def root(x):
         return jnp.sqrt(jnp.abs(x))

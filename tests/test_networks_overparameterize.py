@@ -290,6 +290,7 @@ def stack_keys():
     return jax.random.split(KEY, 3)
 
 
+@pytest.mark.once(x64=True)
 def test_the_surgery_is_traced_mapped_and_differentiated():
     model = mlp()
     deep = overparameterize(model, 2)

@@ -58,6 +58,7 @@ def test_the_slope_is_the_power_of_two_in_both_modes():
     assert abs(float(jax.jacfwd(Sawtooth(6))(x))) == 2**6
 
 
+@pytest.mark.once(x64=True)
 def test_max_depth_gives_reverse_mode_to_a_traced_depth():
     slopes = jax.vmap(lambda k: jax.grad(Sawtooth(k, max_depth=8))(0.3))(jnp.arange(1, 9))
     chex.assert_trees_all_equal(jnp.abs(slopes), 2.0 ** jnp.arange(1, 9, dtype=slopes.dtype))

@@ -45,6 +45,7 @@ def test_the_same_key_gives_the_same_network_and_keys_differ(getkey):
     assert not np.array_equal(first.weight, jd.networks.TwoLayer(2, 3, key=other).weight)
 
 
+@pytest.mark.once(x64=True)
 def test_networks_batch_over_keys(getkey):
     nets = jax.vmap(lambda key: jd.networks.TwoLayer(2, 3, key=key))(jax.random.split(getkey(), 4))
     out = jax.vmap(lambda net: net(jnp.ones(2)))(nets)

@@ -87,6 +87,7 @@ def test_one_output_of_several_is_followed():
     np.testing.assert_allclose(found, net(end)[::2], rtol=1e-5)
 
 
+@pytest.mark.once(x64=True)
 def test_segments_can_be_vmapped_and_traced_once():
     starts, ends = (jnp.stack([3 * point(seed + each) for each in range(6)]) for seed in (0, 6))
 

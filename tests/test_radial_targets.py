@@ -32,6 +32,7 @@ def test_values_follow_the_points_dtype(target):
     chex.assert_type(target(jnp.ones(3, jnp.float32)), jnp.float32)
 
 
+@pytest.mark.once(x64=True)
 @pytest.mark.parametrize(("target", "dim"), [(TARGETS[0], 3), (TARGETS[1], 2)])
 def test_parseval_closes(target, dim):
     # ∫ m du = ‖g‖², up to the tail past U: m ~ u^{-2} there, for g jumps at its radius.
@@ -49,6 +50,7 @@ def test_parseval_closes(target, dim):
     assert mass + density * top == pytest.approx(norm, rel=2e-3)
 
 
+@pytest.mark.once(x64=True)
 def test_spectrum_in_three_dimensions_has_elementary_form():
     # d = 3: J_{3/2} and J_{1/2} are sines and cosines.
     b, u = 2.0, 1.7
