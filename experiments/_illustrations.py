@@ -63,9 +63,11 @@ def certificate(dim: int) -> jd.radial.Certificate:
 @styled
 def fourier_tubes() -> Figure:
     """Draw a radial wave, its spectral mass, and the tubes of a 2-layer network in the plane."""
-    figure = Figure(figsize=(11.4, 3.9))
+    figure = Figure(figsize=(7.8, 6.4))
     axes = figure.subplot_mosaic(
-        [["wave", "plane", "share"], ["mass", "plane", "share"]], width_ratios=(1.0, 1.25, 1.05)
+        [["wave", "plane"], ["mass", "plane"], ["share", "share"]],
+        width_ratios=(1.0, 1.15),
+        height_ratios=(1.0, 1.1, 1.15),
     )
     draw_wave(axes["wave"])
     draw_mass(axes["mass"])
@@ -157,7 +159,7 @@ def draw_shares(axes: Any) -> None:
     axes.set(xlabel="directions k", ylim=(0, 1.03), xlim=(1, DIRECTIONS[-1]))
     axes.set_yticks((0, 0.5, 1), ("0", "0.5", "1"))
     axes.set_title("Share that k tubes hold, at most")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.27, 0.06))
 
 
 @functools.cache
@@ -302,7 +304,7 @@ UNITS = 4
 @styled
 def partitions() -> Figure:
     """Draw where the units of two layers bend, each on a line of its own, and all together."""
-    figure = Figure(figsize=(9.6, 3.9))
+    figure = Figure(figsize=(8.0, 3.9))
     draw_layers(*figure.subplots(1, 2))
     return figure
 
@@ -364,8 +366,7 @@ def draw_partition(axes: Any, graphs: Sequence[Any], inherited: np.ndarray) -> N
     note(axes, f"{union}", (RANGE[1], 0), (6, -3), weight="bold")
     k, t = len(pieces), max(pieces)
     axes.set_xlabel(
-        f"union: {union} intervals, 1 + Σ(t − 1) = {most} at most;\n"
-        f"k·t = {k}·{t} = {k * t} is more than there can be"
+        f"{union} intervals of 1 + Σ(t − 1) = {most} at most\n(never k·t = {k}·{t} = {k * t})"
     )
     axes.set(ylim=(-0.45, len(graphs) + 0.95), xlim=RANGE)
     axes.set_yticks([*range(len(graphs), 0, -1), 0], [*(f"unit {i + 1}" for i in range(4)), "all"])
