@@ -64,7 +64,7 @@ def certificate(dim: int) -> jd.radial.Certificate:
 def fourier_tubes() -> Figure:
     """Draw a radial wave, its spectral mass, and the tubes of a 2-layer network in the plane."""
     figure = Figure(figsize=(7.8, 6.4))
-    axes = figure.subplot_mosaic(
+    axes: dict[str, Any] = figure.subplot_mosaic(
         [["wave", "plane"], ["mass", "plane"], ["share", "share"]],
         width_ratios=(1.0, 1.15),
         height_ratios=(1.0, 1.1, 1.15),
@@ -139,7 +139,7 @@ def draw_plane(axes: Any) -> None:
         spine.set_visible(False)
     found = certificate(2)
     place = int(np.flatnonzero(DIRECTIONS == TUBES)[0])
-    floor, norm = float(found.floor[place]), float(found.norm_squared)
+    floor, norm = float(np.asarray(found.floor)[place]), float(found.norm_squared)
     axes.set_title(f"{TUBES} tubes hold {1 - floor / norm:.0%} of the mass, at most")
     axes.set_xlabel(f"{TUBES} directions: $E(f - g)^2 ≥ {floor:.3f}$ of $‖g‖^2 = {norm:.3f}$")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, handletextpad=0.4)
