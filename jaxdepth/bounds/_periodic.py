@@ -32,10 +32,10 @@ def periodic_growth(period: int) -> float:
         [1.61803, 1.51288, 1.46557, 1.44132]
 
     Reference:
-        The polynomial is derived here, from the intervals between the points of Štefan's cycle;
+        The polynomial is derived from the intervals between the points of Štefan's cycle (1977);
         that no map with such a cycle grows more slowly is due to Block, Guckenheimer, Misiurewicz &
-        Young, Periodic points and topological entropy of one dimensional maps (1980), after Štefan
-        (1977); for networks::
+        Young, Periodic points and topological entropy of one dimensional maps (1980); for
+        networks::
 
             @inproceedings{chatziafratis2020better,
               title={Better depth-width trade-offs for neural networks through the lens of dynamical

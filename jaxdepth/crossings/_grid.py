@@ -38,8 +38,7 @@ class Grid(AbstractCounter):
         chunk: points evaluated at once; None suits the device.
 
     Raises:
-        ValueError: fewer than two points, or more than half of what the integers of the dtype hold;
-            a chunk below 1.
+        ValueError: fewer than two points, 2^30 or more (2^62 with 64-bit on), a chunk below 1.
 
     Example:
         >>> import jax, jax.numpy as jnp
