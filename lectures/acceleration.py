@@ -6,9 +6,9 @@
 # it.
 #
 # A linear network $x \mapsto W_N \cdots W_1 x$ computes what the single matrix
-# $W_e = W_N \cdots W_1$ does (and no less, if no hidden layer is narrower than input and output).
-# Depth adds nothing to what it can express, so that whatever depth does is optimisation. What does
-# gradient descent on the layers do to their product?
+# $W_e = W_N \cdots W_1$ does, and any matrix is such a product, if the hidden layers are as wide as
+# the input or as the output. Depth changes nothing in what can be expressed, so that whatever it
+# does is optimisation. What does gradient descent on the layers do to their product?
 
 # %%
 import functools
@@ -277,7 +277,7 @@ with slide("acceleration_4", 1, 2) as (left, right):
 #    (`jd.dynamics.saxe_time(s / 2, s, u0, 2)`)
 # 2. The flow keeps the balance, and each step of descent moves it by $O(\eta^2)$. How far off are
 #    the layers after the 512 steps above, at each rate? (`jd.dynamics.imbalance(layers)`)
-# 3. Is the field of depth 2 a gradient for every loss? Try $L = \frac14\sum (w_i - y_i)^4$ at
+# 3. Is the field of depth 2 a gradient for every loss? Try $L = \frac18\sum (w_i - y_i)^4$ at
 #    $w = (1, 1)$. (`jd.dynamics.curl(w, loss, 2)`)
 
 # %%

@@ -5,16 +5,16 @@
 # minutes. Every number is computed in the cell beside it.
 #
 # A 2-layer network computes $f_2(x) = \sum_{i \le w} v_i\,\sigma(\langle w_i, x\rangle + b_i)$; a
-# 3-layer network sums units of such sums. With exponential width two layers approximate anything.
-# What is there that three layers can do with few neurons, and two cannot?
+# 3-layer network sums units of such sums. With enough width two layers approximate every continuous
+# function on a bounded set. What can three layers do with few neurons, and two cannot?
 #
 # **Theorem 1.** Let one layer of $\sigma$ approximate functions of one variable well (A1: every
 # $L$-Lipschitz function that is constant outside $[-R, R]$, within $\delta$, with at most
-# $c_\sigma RL/\delta$ units), and let $\sigma$ grow no faster than a polynomial (A2). There are
-# universal constants $c, C > 0$ such that for every $d > C$ there are a probability measure $\mu$
-# on $\mathbb R^d$ and a function $g$ of $\|x\|$, bounded by 2 and supported on
-# $\|x\| \le C\sqrt d$, which a 3-layer network of width $C c_\sigma d^{19/4}$ computes, while every
-# 2-layer network of width at most $ce^{cd}$ has $\mathbb E_\mu (f - g)^2 \ge c$.
+# $c_\sigma RL/\delta$ units), and let $\sigma$ be measurable and grow no faster than a polynomial
+# (A2). There are universal constants $c, C > 0$ such that for every $d > C$ there are a probability
+# measure $\mu$ and a function $g$ on $\mathbb R^d$, bounded by 2, supported on
+# $\|x\| \le C\sqrt d$ and computed by a 3-layer network of width $C c_\sigma d^{19/4}$, such that
+# every 2-layer network of width at most $ce^{cd}$ has $\mathbb E_\mu (f - g)^2 \ge c$.
 #
 # The constants have no values in the theorem. Here they get some, for one $g$ at a time.
 
@@ -89,8 +89,7 @@ assert abs(np.trapezoid(mu.pdf(z), z) - float(mu.cdf(8.0))) < 1e-4
 # $\hat\varphi$ over a unit of $u$: far outside $B$, in all directions.
 
 # %%
-wave = drawn.WAVE  # cos 4z for z ≤ 20
-u, density = drawn.spectral_mass()  # in the plane
+u, density = drawn.spectral_mass()  # of drawn.WAVE, cos 4z for z ≤ 20, in the plane
 plane = drawn.certificate(2)
 mass = np.trapezoid(density, u)
 assert abs(mass / float(plane.norm_squared) - 1) < 1e-2  # Parseval; the rest is beyond u = 12
