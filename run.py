@@ -30,9 +30,15 @@ OPTIONAL = {  # what the tests can do without, and what is then not checked
     "ruff": "format and lint",
     "mypy": "types",
     "beartype": "argument types and shapes at run time",
+    "zensical": "that the site builds",
+    "mkdocstrings-python": "that the site builds",
 }
 # Where a package is not imported by its own name.
-IMPORTED_AS = {"python-flint": "flint", "scikit-learn": "sklearn"}
+IMPORTED_AS = {
+    "mkdocstrings-python": "mkdocstrings_handlers",
+    "python-flint": "flint",
+    "scikit-learn": "sklearn",
+}
 TESTS = [  # name, arguments to python, environment; what is in one list may run at once
     [("ruff format", ["-m", "ruff", "format", "--check", "."], {})],
     [("ruff check", ["-m", "ruff", "check", "."], {})],

@@ -416,4 +416,4 @@ def draw_counts(axes: Any, results: Results) -> None:
         axes.plot(widths * depth, most, style, color=GREY, linewidth=1.4, label=label)
     axes.set(xscale="log", yscale="log", xlabel="neurons", title="Counts against neurons")
     axes.set_ylim(0.9, 1e9 * top)
-    axes.legend(loc="upper left", fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper left", fontsize=8)
