@@ -74,6 +74,8 @@ def test_every_picture_is_there():
 
 @pytest.mark.once
 def test_the_site_builds_without_a_warning(tmp_path):
+    for generator in ("zensical", "mkdocstrings_handlers.python"):
+        pytest.importorskip(generator)
     for name in ("docs", "jaxdepth"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
