@@ -1,25 +1,20 @@
-"""The chapters of the report: the three results, each with what it says and the seed of its proof.
+"""The chapters of the report: the three results, each with what it says and the idea of its proof.
 
 An experiment names its chapter, `CHAPTER = "radial"`; one that names none stands at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
-
-from experiments import _illustrations
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing of an idea: its name, what it shows, and how it is drawn."""
+    """A drawing of an idea: its name in `_illustrations`, its caption, and what is to be seen."""
 
     name: str
     told: str
-    draw: Callable[[], Figure]
+    alt: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,9 @@ CHAPTERS = {
             Picture(
                 "fourier_tubes",
                 "A wave, its Fourier transform, the ball of φ, and the tubes",
-                _illustrations.fourier_tubes,
+                "Left: the wave cos 4z and its spectral mass, between the frequencies 3 and 5. "
+                "Middle: in the plane, four tubes through the ball B cover part of the ring where "
+                "the mass lies. Right: the share that k tubes hold, by dimension.",
             ),
         ),
     ),
@@ -72,12 +69,15 @@ CHAPTERS = {
             Picture(
                 "classifiers",
                 "f against g, and the intervals of their classifiers",
-                _illustrations.classifiers,
+                "A sawtooth of four teeth and a network of one hidden layer with a line at one "
+                "half; below, the intervals where each is above it, and the three of nine regions "
+                "of the first on which the second is wrong throughout.",
             ),
             Picture(
                 "partitions",
                 "The breakpoints of the units of a layer, and their union",
-                _illustrations.partitions,
+                "Four units of a first layer with one breakpoint each, which cut the line into "
+                "five intervals; four units of a second layer, whose union is nine intervals.",
             ),
         ),
     ),

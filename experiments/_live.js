@@ -52,11 +52,12 @@
     let path = "";
     let pen = "M";
     xs.forEach((value, i) => {
-      if (value === null || ys[i] === null) {
+      const place = value === null || ys[i] === null ? [NaN] : [x(value), y(ys[i])];
+      if (!place.every(Number.isFinite)) {
         pen = "M";
         return;
       }
-      path += `${pen}${x(value).toFixed(2)},${y(ys[i]).toFixed(2)}`;
+      path += `${pen}${place.map((each) => each.toFixed(1)).join()}`;
       pen = "L";
     });
     return path;
@@ -129,6 +130,9 @@
       const text = { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end", class: "tick" };
       drawn.push(element("text", text, written(value, panel.y.log)));
     }
+    if (panel.y.label) {
+      drawn.push(element("text", { x: MARGIN.left + 5, y: MARGIN.top + 9 }, panel.y.label));
+    }
     const middle = (MARGIN.left + width) / 2;
     const below = { x: middle, y: HEIGHT - 6, "text-anchor": "middle" };
     drawn.push(element("text", below, panel.x.label));
@@ -170,7 +174,7 @@
         draw(panel, frame.marks[i], places[i], `${figure.id}-${i}`);
       });
       output.textContent = frame.told;
-      slider.setAttribute("aria-valuetext", `${live.slider} ${live.places[slider.value]}`);
+      slider.setAttribute("aria-valuetext", frame.told);
     };
     let playing;
     const stop = () => {
@@ -201,6 +205,7 @@
       stop();
       show();
     });
+    figure.querySelectorAll("[hidden]").forEach((part) => part.removeAttribute("hidden"));
     new ResizeObserver(show).observe(panels);
     show();
   };

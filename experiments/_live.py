@@ -85,9 +85,11 @@ class Live:
     key: Sequence[tuple[Colour, str]] = field(default=())
 
     def __post_init__(self) -> None:
-        """Refuse frames that are missing, or lack a panel."""
+        """Refuse frames that are missing, or lack a panel, and a start that is none of them."""
         if len(self.frames) != len(self.places):
             raise ValueError(f"{len(self.places)} places need as many frames: {len(self.frames)}.")
+        if not 0 <= self.start < len(self.places):
+            raise ValueError(f"`start` must be one of the {len(self.places)} places: {self.start}.")
         if any(len(frame.marks) != len(self.panels) for frame in self.frames):
             raise ValueError(f"Every frame needs marks for {len(self.panels)} panels.")
 
@@ -143,14 +145,15 @@ def html(live: Live, name: str) -> str:
     key = "".join(_key(colour, text) for colour, text in live.key)
     last, told = len(live.places) - 1, live.frames[live.start].told
     return f"""<figure class="live" id="live-{escape(name)}">
-<figcaption>{escape(live.title)}</figcaption>
+<figcaption id="caption-{escape(name)}">{escape(live.title)}</figcaption>
 <div class="panels"></div>
-<p class="key">{key}</p>
-<div class="slide"><label for="slider-{escape(name)}">{escape(live.slider)}</label>
-<input type="range" id="slider-{escape(name)}" min="0" max="{last}" step="1" value="{live.start}">
-<button type="button" aria-label="play">▶</button></div>
-<output for="slider-{escape(name)}" aria-live="polite">{escape(told)}</output>
-<noscript><p>The slider needs a browser that runs scripts.</p></noscript>
+<p class="key" hidden>{key}</p>
+<div class="slide" hidden><label for="slider-{escape(name)}">{escape(live.slider)}</label>
+<input type="range" id="slider-{escape(name)}" min="0" max="{last}" step="1" value="{live.start}"
+ aria-describedby="caption-{escape(name)}">
+<button type="button" aria-label="play" aria-describedby="caption-{escape(name)}">▶</button></div>
+<output for="slider-{escape(name)}" aria-live="off">{escape(told)}</output>
+<noscript><p>This picture, and its slider, need a browser that runs scripts.</p></noscript>
 <script type="application/json">{data}</script>
 </figure>
 """

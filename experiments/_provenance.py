@@ -22,8 +22,10 @@ import jax.numpy as jnp
 
 import jaxdepth
 
-_PRESENTATION = frozenset({"claims", "check", "plot", "live", "CHAPTER", "QUICK", "FULL"})
-_RUNNERS = frozenset({f"experiments.{name}" for name in ("_contract", "_figures", "_live")})
+_PRESENTATION = frozenset({"claims", "check", "plot", "live", "CHAPTER", "ALT", "QUICK", "FULL"})
+_RUNNERS = frozenset(
+    {f"experiments.{name}" for name in ("_contract", "_figures", "_live", "_table")}
+)
 _VERSIONS = ("jax", "jaxlib", "numpy", "equinox", "optax")
 
 
@@ -63,12 +65,18 @@ def is_stale(module: ModuleType, manifest: dict[str, Any]) -> bool:
 
 
 def manifest(
-    identity: dict[str, Any], config: Any, form: str, parts: dict[str, float], seconds: float
+    identity: dict[str, Any],
+    module: ModuleType,
+    config: Any,
+    form: str,
+    parts: dict[str, float],
+    seconds: float,
 ) -> dict[str, Any]:
     """Describe a finished run.
 
     Args:
         identity: from `identity`.
+        module: the experiment.
         config: the experiment's configuration.
         form: "quick", "full", or either with the words "with changes".
         parts: seconds that each part cost when it was computed.
@@ -79,7 +87,7 @@ def manifest(
         "experiment": identity["experiment"],
         "form": form,
         "config": dataclasses.asdict(config),
-        "seed": getattr(config, "seed", None),
+        "seed": _seeds(config),
         "identity": identity,
         "hash": digest(identity),
         "commit": _commit(),
@@ -95,8 +103,23 @@ def manifest(
         "device": device.device_kind,
         "devices": jax.device_count(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "precision": f"{_default_float()} by default; exact and certified verbs in float64",
+        "precision": _precision(module),
     }
+
+
+def _precision(module: ModuleType) -> str:
+    """Return in what an experiment computes: float64 where `run` turns that on for all of it."""
+    if "enable_x64(True)" in inspect.getsource(module.run):
+        return "float64 throughout"
+    more = ", and where the experiment turns it on" * ("enable_x64" in inspect.getsource(module))
+    return f"{_default_float()} by default; float64 in exact and certified verbs{more}"
+
+
+def _seeds(config: Any) -> str | None:
+    """Return the seeds that a configuration names: one, or how many from 0 on."""
+    if hasattr(config, "seed"):
+        return str(config.seed)
+    return f"0 to {config.seeds - 1}" if hasattr(config, "seeds") else None
 
 
 def _default_float() -> str:

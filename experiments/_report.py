@@ -7,6 +7,7 @@ import inspect
 import json
 import re
 import traceback
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ import jaxdepth as jd
 from experiments import _figures, _live
 from experiments._chapters import CHAPTERS, Picture
 from experiments._contract import Claim
-from experiments._runner import Judged, Stored
+from experiments._illustrations import ILLUSTRATIONS
+from experiments._runner import STALE, Judged, Stored
 from experiments._table import HEADINGS, cells
 
 _CODE = re.compile(r"`([^`]+)`")
-_POWER = re.compile(r"(?<=[\w)|‖])\^(?:([-−]?(?:\w+|\([^()]*\)))|\{([^{}]*)\})")
+_POWER = re.compile(r"(?<=[\w)|‖])\^(?:([-−]?(?:\w+(?:\.\d+)?|\([^()]*\)))|\{([^{}]*)\})")
 _INDEX = re.compile(r"(?<![\w.])([^\W\d_]{1,2})_(?:(\w)(?!\w)|\{([^{}]*)\})")
 _EMPHASIS = re.compile(r"(?<![\w*`])\*(\w[^*`]*)\*(?![\w*])")
 
@@ -84,30 +86,48 @@ def _page(chapters: dict[str, list[Judged]], missing: list[str], texts: list[str
 <style>{_STYLE}</style>
 </head>
 <body>
+<main>
 <h1>What depth does, claim by claim</h1>
 <p class="lead">{tally}. Each section reruns one result on the theory of depth in neural networks:
 what the theorem predicts, what came out, and how far to trust the number. <em>exact</em>: integers
 or rationals; <em>certified</em>: rounding enclosed; <em>bounded</em>: one-sided under a stated
 rounding model; <em>estimate</em>: measured.</p>
 <table class="contents">
-<thead><tr>{"".join(f"<th>{heading}</th>" for heading in _CONTENTS)}</tr></thead>
+{_head(_CONTENTS)}
 <tbody>
-{"".join(map(_contents, judged))}</tbody>
+{"".join(_contents(name, those) for name, those in chapters.items())}</tbody>
 </table>
 {absent}
 {"".join(texts)}
+</main>
 <script>{_live.SCRIPT}</script>
 </body>
 </html>
 """
 
 
-def _contents(one: Judged) -> str:
+def _head(headings: Sequence[str]) -> str:
+    cells = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    return f"<thead><tr>{cells}</tr></thead>"
+
+
+def _contents(name: str, judged: list[Judged]) -> str:
+    """Return a chapter's rows of the table of contents."""
+    title = f'<tr><th scope="rowgroup" colspan="{len(_CONTENTS)}">{_titled(name)}</th></tr>\n'
+    return title + "".join(map(_entry, judged))
+
+
+def _titled(name: str) -> str:
+    return escape(CHAPTERS[name].title if name in CHAPTERS else "Others")
+
+
+def _entry(one: Judged) -> str:
     name = escape(one.stored.name)
     verdict = f'<span class="{"holds" if one.holds else "FAILS"}">{escape(one.tally)}</span>'
+    verdict += ", by an earlier program" if one.stored.stale else ""
     manifest = one.stored.manifest
     cells = (
-        f'<a href="#{name}">{_prose(_title(one).rstrip("."))}</a>',
+        f'<a href="#{name}">{_inline(_title(one))}</a>',
         verdict,
         f"{manifest['seconds']:.0f} s",
         escape(_device(manifest)),
@@ -124,14 +144,15 @@ def _device(manifest: dict[str, Any]) -> str:
 
 def _chapter(name: str, judged: list[Judged], out: Path) -> tuple[str, bool]:
     """Return a chapter, and whether all of its figures could be drawn."""
+    parts = [f"<h2>{_titled(name)}</h2>\n"]
+    pictures: list[str | None] = []
+    if name in CHAPTERS:
+        parts += map(_paragraph, CHAPTERS[name].text)
+        pictures = [_picture(picture, out) for picture in CHAPTERS[name].pictures]
+        parts += [picture or "" for picture in pictures]
     sections = [_section(one) for one in judged]
-    text, drawn = "".join(text for text, _ in sections), all(drawn for _, drawn in sections)
-    chapter = CHAPTERS.get(name)
-    if chapter is None:
-        return text, drawn
-    pictures = [_picture(picture, out) for picture in chapter.pictures]
-    told = "".join(map(_paragraph, chapter.text)) + "".join(shown or "" for shown in pictures)
-    return f"<h2>{escape(chapter.title)}</h2>\n{told}{text}", drawn and None not in pictures
+    parts += [text for text, _ in sections]
+    return "".join(parts), None not in pictures and all(drawn for _, drawn in sections)
 
 
 def _section(one: Judged) -> tuple[str, bool]:
@@ -141,12 +162,13 @@ def _section(one: Judged) -> tuple[str, bool]:
     figure, moving = _figure(one), _moving(one)
     text = f"""
 <section id="{escape(name)}">
-<h3>{_prose(_title(one).rstrip("."))}</h3>
+<h3>{_inline(_title(one))}</h3>
 <p class="lead"><code>{escape(name)}</code>, {escape(form)}: {escape(one.tally)}</p>
+{_paragraph(STALE.capitalize()) if one.stored.stale else ""}
 {"".join(map(_paragraph, body))}
 {moving or ""}
 <table>
-<thead><tr>{"".join(f"<th>{heading}</th>" for heading in HEADINGS)}</tr></thead>
+{_head(HEADINGS)}
 <tbody>
 {"".join(map(_row, one.claims))}</tbody>
 </table>
@@ -159,18 +181,27 @@ def _section(one: Judged) -> tuple[str, bool]:
 
 def _title(one: Judged) -> str:
     first = (inspect.getdoc(one.stored.module) or one.stored.name).partition("\n\n")[0]
-    return " ".join(first.split())
+    return " ".join(first.split()).rstrip(".")
 
 
 def _paragraph(text: str) -> str:
     if text.startswith("    "):
         return f"<pre>{escape(inspect.cleandoc(text))}</pre>\n"
-    words = "".join(
+    if text.startswith("- "):
+        items = "".join(
+            f"<li>{_inline(item)}</li>" for item in re.split(r"^- ", text, flags=re.M)[1:]
+        )
+        return f"<ul>{items}</ul>\n"
+    kind = ' class="departs"' if text.startswith(_DEPARTS) else ""
+    return f"<p{kind}>{_inline(text)}</p>\n"
+
+
+def _inline(text: str) -> str:
+    """Return text as HTML: code in backticks, emphasis, indices and powers."""
+    return "".join(
         f"<code>{escape(part)}</code>" if i % 2 else _EMPHASIS.sub(r"<em>\1</em>", _prose(part))
         for i, part in enumerate(_CODE.split(text))
     )
-    kind = ' class="departs"' if text.startswith(_DEPARTS) else ""
-    return f"<p{kind}>{words}</p>\n"
 
 
 def _prose(text: str) -> str:
@@ -182,7 +213,7 @@ def _row(claim: Claim) -> str:
     labelled = zip(HEADINGS, cells(claim), strict=True)
     cell = "".join(
         f'<td data-label="{heading}"><span class="{escape(text) if heading == "verdict" else ""}">'
-        f"{_prose(text)}</span></td>"
+        f"{_inline(text)}</span></td>"
         for heading, text in labelled
     )
     return f"<tr>{cell}</tr>\n"
@@ -190,47 +221,53 @@ def _row(claim: Claim) -> str:
 
 def _figure(one: Judged) -> str | None:
     """Return the figure within the page's own text, or None where it could not be drawn."""
-    try:
-        return _shown(draw(one.stored)[0], _title(one))
-    except Exception:
-        traceback.print_exc()
-        return None
+    alt = getattr(one.stored.module, "ALT", _title(one))
+    return _tried(lambda: _shown(draw(one.stored)[0], alt))
 
 
 def _moving(one: Judged) -> str | None:
     """Return the live figures, "" where there are none, None where they could not be made."""
-    if not hasattr(one.stored.module, "live"):
-        return ""
-    try:
-        figures = one.stored.module.live(one.stored.results)
-        return "".join(_live.html(live, f"{one.stored.name}-{i}") for i, live in enumerate(figures))
-    except Exception:
-        traceback.print_exc()
-        return None
+    name, live = one.stored.name, getattr(one.stored.module, "live", lambda _: ())
+    return _tried(
+        lambda: "".join(
+            _live.html(figure, f"{name}-{i}") for i, figure in enumerate(live(one.stored.results))
+        )
+    )
 
 
 def _picture(picture: Picture, out: Path) -> str | None:
+    return _tried(
+        lambda: _shown(
+            _figures.save(ILLUSTRATIONS[picture.name](), out / picture.name)[0],
+            picture.alt,
+            picture.told,
+        )
+    )
+
+
+def _tried(make: Callable[[], str]) -> str | None:
+    """Return what is made; None, its trouble printed, where that fails: the page must come out."""
     try:
-        return _shown(_figures.save(picture.draw(), out / picture.name)[0], picture.told, True)
+        return make()
     except Exception:
         traceback.print_exc()
         return None
 
 
-def _shown(path: Path, told: str, caption: bool = False) -> str:
+def _shown(path: Path, alt: str, caption: str = "") -> str:
     data = base64.b64encode(path.read_bytes()).decode("ascii")
-    said = f"<figcaption>{escape(told)}</figcaption>" if caption else ""
-    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(told)}">'
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    image = f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}">'
     return f"<figure>{said}{image}</figure>\n"
 
 
 def _provenance(stored: Stored) -> str:
     manifest = stored.manifest
-    facts = {
+    facts: dict[str, Any] = {
         "computed": f"{manifest['date']}, in {manifest['seconds']:.0f} s",
         "device": _device(manifest),
         "precision": manifest["precision"],
-        "seed": manifest["seed"],
+        **({"seed": manifest["seed"]} if manifest["seed"] is not None else {}),
         "commit": manifest["commit"] or "not from a git checkout",
         "versions": ", ".join(f"{name} {number}" for name, number in manifest["versions"].items()),
         "configuration": json.dumps(manifest["config"], ensure_ascii=False),

@@ -24,6 +24,7 @@ from experiments._table import table
 
 Fetched = TypeVar("Fetched")
 
+STALE = "the program has changed since these results; run it again."
 CONTRACT = ("Config", "QUICK", "FULL", "run", "claims", "check", "plot")
 
 
@@ -69,6 +70,7 @@ class Stored:
     store: Store
     results: Results
     manifest: dict[str, Any]
+    stale: bool = False  # whether the program has changed since
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,10 @@ def collect(
         else:
             store = latest(out, name)
         if store and (stored := _salvage(store.fetch, f"{name}'s results")):
-            found.append(Stored(name, module, store, *stored))
-            if _provenance.is_stale(module, found[-1].manifest):
-                print(f"{name}: the program has changed since these results; run it again.")
+            stale = _provenance.is_stale(module, stored[1])
+            found.append(Stored(name, module, store, *stored, stale))
+            if stale:
+                print(f"{name}: {STALE}")
     return found, [name for name in modules if name not in {one.name for one in found}]
 
 
@@ -210,7 +213,9 @@ def _run_one(
     results = as_arrays(module.run(config, parts), f"{name}.run")
     spent = time.perf_counter() - start
     print(f"      finished in {spent:.1f} s", flush=True)
-    manifest = _provenance.manifest(identity, config, form, parts.costs, spent + parts.spared)
+    manifest = _provenance.manifest(
+        identity, module, config, form, parts.costs, spent + parts.spared
+    )
     store.keep(results, manifest)
     return Stored(name, module, store, results, manifest)
 

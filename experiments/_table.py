@@ -1,14 +1,36 @@
-"""The claims table, for a terminal of any width."""
+"""The claims table, for a terminal of any width, and numbers as claims write them."""
 
 from __future__ import annotations
 
 import itertools
 import textwrap
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 from experiments._contract import Claim
 
 HEADINGS = ("claim", "source", "predicted", "measured", "grade", "verdict")
 _NARROWEST = 9
+
+
+def at_least(value: Any, places: int = 4) -> str:
+    """Write a lower bound with so many decimals: rounded down, for what is proven is not more."""
+    return _rounded(value, places, ROUND_FLOOR)
+
+
+def at_most(value: Any, places: int = 4) -> str:
+    """Write an upper bound with so many decimals: rounded up."""
+    return _rounded(value, places, ROUND_CEILING)
+
+
+def _rounded(value: Any, places: int, way: str) -> str:
+    # Of the float's shortest decimal, so that .0178 stays .0178.
+    return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-places), rounding=way))
+
+
+def digits(number: Any) -> str:
+    """Write a whole number for reading."""
+    return f"{int(number):,}" if number < 10**12 else f"{number:.3e}"
 
 
 def verdict(row: Claim) -> str:

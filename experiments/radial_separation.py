@@ -32,9 +32,15 @@ from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._live import Axis, Colour, Frame, Live, Mark, Panel, area, dots, joined, line, note
 from experiments._measured import Side, descended, risks
+from experiments._table import at_least, at_most, digits
 from experiments._training import repeated
 
 CHAPTER = "radial"
+ALT = (
+    "For the ball in each dimension: the floor of every 2-layer network falls with its directions; "
+    "explicit 3-layer networks lie below it at as many neurons, trained 2-layer networks above. "
+    "Right: floors for the wave cos 4z, which stay up to far more directions as d grows."
+)
 
 # A radius about where the floor is highest (`ball_indicator` searches it), the error asked of the
 # 3-layer networks, and how far the floor's curve goes.
@@ -120,7 +126,7 @@ def _ball(dim: int, config: Config) -> Results:
         "three": 2 * widths,
         "explicit": np.asarray([each.network.num_neurons for each in explicit]),
     }
-    directions = np.geomspace(1, most, 161)
+    directions = np.unique(np.rint(np.geomspace(1, most, 161)))
     asked = np.concatenate([directions, *neurons.values()]).astype(np.float64)
     bounds = np.asarray([each.error for each in explicit])
 
@@ -193,22 +199,24 @@ def _waves(dims: tuple[int, ...]) -> Results:
             f"wave{dim}_trusted": np.asarray(needed.trusted),
         }
 
-    dim = max(dims)
-    u, directions = np.linspace(1.5, 6.0, 241), np.unique(np.rint(np.geomspace(1, 1e8, 81)))
+    dim, u = max(dims), np.linspace(1.5, 6.0, 241)
     target = jd.radial.Cosine(FREQUENCY, 20 * math.sqrt(dim))
     with ThreadPoolExecutor() as pool:
-        certifying = pool.submit(jd.radial.certify, target, dim, directions)
         found: Results = {
             "moved_frequencies": u,
             "moved_spectrum": np.asarray(target.spectrum(u, dim)),
             "moved_share": tube_share(u, dim),
-            "moved_directions": directions,
         }
         for of_wave in pool.map(one, dims):
             found |= of_wave
-        certificate = certifying.result()
-    found["moved_floors"] = np.asarray(certificate.floor)
-    return found | {"moved_norm": np.asarray(certificate.norm_squared)}
+    most = 10 ** float(found[f"wave{dim}_log10"][0])  # leave an error of ERRORS[0]
+    directions = np.unique(np.rint(np.geomspace(1, most, 61)))
+    certificate = jd.radial.certify(target, dim, directions)
+    return found | {
+        "moved_directions": directions,
+        "moved_floors": np.asarray(certificate.floor),
+        "moved_norm": np.asarray(certificate.norm_squared),
+    }
 
 
 # ---- The claims ----
@@ -275,8 +283,8 @@ def _claims_of(dim: int, ball: Results) -> list[Claim]:
                 f"ball, d = {dim}: {neurons} neurons ({kind}) in 3 layers beat every 2-layer "
                 f"network with {neurons} directions",
                 SOURCE,
-                f"error below the floor {floor:.4f}",
-                f"error ≤ {error:.4f}; 2 layers need over {needed:,.0f} directions for it",
+                f"error below the floor {at_least(floor)}",
+                f"error ≤ {at_most(error)}; 2 layers need over {needed:,.0f} directions for it",
                 "bounded",
                 bool(error < floor and ball["trusted"]),
             )
@@ -286,7 +294,7 @@ def _claims_of(dim: int, ball: Results) -> list[Claim]:
         Claim(
             f"ball, d = {dim}: these two networks' errors on samples of μ are within their bounds",
             "derived here: worst case over |Σq(x_i) − ‖x‖²| ≤ δ",
-            "; ".join(f"≤ {error:.4f}" for error in ball["explicit_bounds"]),
+            "; ".join(f"≤ {at_most(error)}" for error in ball["explicit_bounds"]),
             "; ".join(f"{m:.4f} ± {h:.4f}" for m, h in zip(means, intervals, strict=True)),
             "estimate",
             bool((means - intervals <= ball["explicit_bounds"]).all()),
@@ -299,7 +307,7 @@ def _claims_of(dim: int, ball: Results) -> list[Claim]:
         Claim(
             f"ball, d = {dim}: none of {two.size} trained 2-layer networks is below its floor",
             SOURCE,
-            f"≥ {floors[worst]:.4f} (width {ball['two_neurons'][worst]})",
+            f"≥ {at_least(floors[worst])} (width {ball['two_neurons'][worst]})",
             f"{two[worst]:.4f} ± {around[worst]:.4f}, the nearest",
             "estimate",
             bool(ball["two_held"].all() and not np.any(risk.contradicts(certificate.floor))),
@@ -436,12 +444,12 @@ def live(results: Results) -> tuple[Live, ...]:
     there = [
         dots(neurons, errors, "green", size=5),
         *(
-            note(float(n), 0.68 * float(error), name, "green", anchor="middle")
+            note(float(n), 0.68 * float(error), name, anchor="middle")
             for n, error, name in zip(neurons, errors, names, strict=True)
         ),
     ]
     three = [
-        f"{name} in 3 layers err by {error:.4f} or less"
+        f"{name} in 3 layers err by {at_most(error)} or less"
         for name, error in zip(names, errors.tolist(), strict=True)
     ]
     return (
@@ -459,39 +467,43 @@ def live(results: Results) -> tuple[Live, ...]:
 def _uncovered(
     title: str, found: Results, least: float, there: list[Mark], three: list[str]
 ) -> Live:
-    """Return the figure of one target; floors on a logarithmic axis from `least`, if not 0."""
-    u, density, share = found["frequencies"], found["spectrum"], found["share"]
-    shown = np.flatnonzero(found["floors"] > max(least, 1e-9))
+    """Return the figure of one target; from `least` on logarithmic axes, if it is not 0."""
+    norm = float(found["norm"])
+    shown = np.flatnonzero(found["floors"] > max(least, norm / 1000))
     shown = shown[:: -(-len(shown) // PLACES)]
     directions, floors = found["directions"][shown], found["floors"][shown]
-    norm = float(found["norm"])
-    seen = u <= 1.15 * u[density > 0.01 * density.max()].max()
+    seen = found["spectrum"] > 0.01 * found["spectrum"].max()
+    seen = slice(0, np.flatnonzero(seen)[-1] + 10)
+    u, density, share = (found[name][seen] for name in ("frequencies", "spectrum", "share"))
+    end, ground = float(u[-1]), float(density.max()) / 1000 if least else 0.0
     panels = [
         Panel(
             "Spectral mass, and what k tubes can hold",
-            Axis("frequency radius u = ‖ξ‖/R_d", round(float(u[0]), 1), float(u[seen].max())),
-            Axis("", 0, 1.08 * float(density.max())),
-            [line(u, density, "ink", width=1.2)],
+            Axis("frequency radius u = ‖ξ‖/R", round(float(u[0]), 1), end),
+            Axis("density", ground, 1.08 * float(density.max()), log=bool(least)),
+            [line(u, np.maximum(density, ground), "ink", width=1.2)],
         ),
         Panel(
             "Error of every 2-layer network, at least",
             Axis("directions k, at most one a neuron", 1, float(directions[-1]), log=True),
-            Axis("", least, norm if least else 1.08 * norm, log=bool(least)),
+            Axis("E(f − g)²", least, norm if least else 1.08 * norm, log=bool(least)),
             [line(directions, floors, "red"), *there],
         ),
     ]
     frames = []
     for k, floor in zip(directions.tolist(), floors.tolist(), strict=True):
         held = np.minimum(1.0, k * share) * density
+        beyond = max(0.0, floor - float(np.trapezoid(density - held, u)))
         told = [
-            f"k = {k:,.0f} directions: every 2-layer network errs by {floor:.4f} or more in "
-            f"E_μ(f − g)², {floor / norm:.1%} of ‖g‖², whatever its activation and its weights "
-            "(bounded)",
+            f"k = {digits(k)} direction{'s' * (k != 1)}: every 2-layer network errs by "
+            f"{at_least(floor)} or more in mean square, {at_least(100 * floor / norm, 1)}% of "
+            "‖g‖², whatever its activation and its weights (bounded)"
+            + (f"; about {beyond:.4f} of it are beyond u = {end:.1f}" if beyond > 1e-3 else ""),
             *three,
         ]
         tubes = [
-            area(u, 0, held, "sky", opacity=0.6),
-            area(u, held, density, "red", opacity=0.6),
+            area(u, ground, np.maximum(held, ground), "sky", opacity=0.6),
+            area(u, np.maximum(held, ground), np.maximum(density, ground), "red", opacity=0.6),
         ]
         cut = [
             line([k, k], [least, 2 * norm], "grey", dashed=True, width=1),
@@ -499,13 +511,14 @@ def _uncovered(
         ]
         frames.append(Frame(joined(told), [tubes, cut]))
     green: list[tuple[Colour, str]] = [("green", "3-layer networks, error at most")]
+    first = floors.max() / 8 if there else 0.6 * norm
     return Live(
         f"{title}: what 2 layers of k directions cannot reach",
         "directions k",
-        [f"{k:,.0f}" for k in directions],
+        list(map(digits, directions)),
         panels,
         frames,
-        start=int(np.argmin(np.abs(floors - (0.6 * norm if not there else floors.max() / 8)))),
+        start=int(np.argmin(np.abs(floors - first))),
         key=[
             ("sky", "held by the tubes at most"),
             ("red", "out of reach: the floor"),

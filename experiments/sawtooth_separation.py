@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 import jaxdepth as jd
+from experiments import _live
 from experiments._closeness import l1_distance, regions_wrong
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import (
@@ -47,9 +48,15 @@ from experiments._figures import (
     styled,
 )
 from experiments._live import Axis, Colour, Frame, Live, Panel, bars, dots, joined, line
+from experiments._table import digits
 from jaxdepth.crossings import CountResult, Exact, Grid, Symbolic
 
 CHAPTER = "oscillations"
+ALT = (
+    "Top: trained networks of 1, 2 and 3 hidden layers miss teeth of the sawtooth; the sawtooth's "
+    "crossings double with its depth and pass every bound for few layers. Below: each trained "
+    "network's distance lies above the floor that its crossings set, and proven floors by size."
+)
 
 
 @dataclass(frozen=True)
@@ -227,11 +234,6 @@ def named(numbers: np.ndarray) -> str:
     """Write the different numbers as a list."""
     *first, last = map(str, np.unique(numbers))
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def digits(number: int) -> str:
-    """Write an integer for reading."""
-    return f"{number:,}" if number < 10**12 else f"{number:.3e}"
 
 
 def claims(results: Results) -> list[Claim]:
@@ -459,8 +461,7 @@ def live(results: Results) -> tuple[Live, ...]:
     depths = results["depths"][:MOVED].tolist()
     counts = results["enumerated"].tolist()
     most = {  # crossings of as many ReLUs in few layers, at most
-        layers: [most_pieces(3 * k, layers) + 1 if 3 * k >= layers else None for k in depths]
-        for layers in SHADES
+        layers: [most_pieces(3 * k, layers) + 1 for k in depths] for layers in SHADES
     }
     colours: dict[int, Colour] = {1: "red", 2: "orange", 3: "purple"}
     panels = [
@@ -475,8 +476,11 @@ def live(results: Results) -> tuple[Live, ...]:
             Axis("depth k, with 3k ReLUs", 0.5, depths[-1] + 0.5),
             Axis("", 1, 2 * counts[len(depths) - 1], log=True),
             [
-                line(depths, np.array(most[layers], float), colours[layers], dashed=True)
-                for layers in SHADES
+                *(line(depths, most[layers], colours[layers], dashed=True) for layers in SHADES),
+                *(
+                    _live.note(depths[-1], 1.2 * most[layers][-1], f"{layers} hidden", anchor="end")
+                    for layers in SHADES
+                ),
             ],
         ),
     ]
@@ -504,7 +508,7 @@ def live(results: Results) -> tuple[Live, ...]:
         [str(k) for k in depths],
         panels,
         frames,
-        start=3,
+        start=min(3, len(depths) - 1),
         key=[
             ("blue", "mᵏ; its classifier below"),
             *((colours[layers], f"at most, {layers} hidden") for layers in SHADES),

@@ -162,6 +162,10 @@ def test_live_figures_read_results_only(name, data):
     live = module_of(name).live
     first, second = ([html(each, name) for each in live(results)] for _ in range(2))
     assert first == second != []
+    for each in live(results):
+        told = [frame.told for frame in each.frames]
+        assert len(set(told)) == len(set(each.places)) == len(told) > 1
+        assert all(axis.low < axis.high for panel in each.panels for axis in (panel.x, panel.y))
     assert results.keys() == before.keys()
     for key, array in before.items():
         np.testing.assert_array_equal(results[key], array)

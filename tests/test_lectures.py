@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[1] / "lectures"
 LECTURES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 SLIDES = {"acceleration": 4, "oscillations": 5, "radial": 5}
 
-pytestmark = pytest.mark.once
+pytestmark = pytest.mark.once(x64=True)
 
 
 def is_drawn(path):

@@ -4,9 +4,11 @@ import re
 from dataclasses import replace
 
 import browser
+import numpy as np
 import pytest
 
-from experiments import _live, sawtooth_separation
+import jaxdepth as jd
+from experiments import _live, radial_separation, sawtooth_separation
 from experiments._live import Axis, Frame, Live, Panel, area, bars, dots, line, note
 from experiments._report import _POLICY, _STYLE
 
@@ -86,9 +88,8 @@ def test_the_slider_redraws_the_sawtooth_its_classifier_and_its_counts(page):
         drawn.append(sawtooth)
         page.press("ArrowRight")
     assert len(set(drawn)) == DEPTH
-    assert page.run(
-        "document.querySelector('#slider-sawtooth').getAttribute('aria-valuetext')"
-    ) == (f"depth k {DEPTH}")
+    said = page.run("document.querySelector('#slider-sawtooth').getAttribute('aria-valuetext')")
+    assert said == told
 
 
 @seen
@@ -115,7 +116,7 @@ def test_all_that_is_said_is_text(page):
     )
     assert page.run("document.querySelectorAll('b').length") == 0
     texts = page.run("[...document.querySelectorAll('#live-some text')].map(t => t.textContent)")
-    assert {"plain & <simple>", "here </script>", "10⁻³", "10⁴"} <= set(texts)
+    assert {"plain & <simple>", "here </script>", "10⁻³", "10⁴", "x", "y"} <= set(texts)
 
 
 @seen
@@ -142,6 +143,30 @@ def test_ink_and_paper_change_places_in_the_dark(page):
     assert found[True][0] < 150 < 600 < found[True][1]
 
 
+def test_what_no_tube_holds_in_the_picture_is_the_floor_that_is_told():
+    dim, target = 3, jd.radial.Cosine(4.0, 10.0)
+    u, directions = np.linspace(1e-3, 6.0, 301), np.array([1.0, 2, 4, 8, 16])
+    certificate = jd.radial.certify(target, dim, directions)
+    found = {
+        "frequencies": u,
+        "spectrum": np.asarray(target.spectrum(u, dim)),
+        "share": radial_separation.tube_share(u, dim),
+        "directions": directions,
+        "floors": np.asarray(certificate.floor),
+        "norm": np.asarray(certificate.norm_squared),
+    }
+    figure = radial_separation._uncovered("a wave", found, 0.0, [], [])
+    assert list(figure.places) == ["1", "2", "4", "8", "16"]
+    for frame, floor in zip(figure.frames, found["floors"], strict=True):
+        held, out = frame.marks[0]
+        assert held["high"] == out["low"]
+        drawn = np.trapezoid(np.subtract(out["high"], out["low"]), out["x"])
+        # The grid's quadrature; four digits a coordinate; and the mass beyond u = 5.2, under .3%.
+        assert floor - 0.004 * float(found["norm"]) < drawn < floor + 0.001
+        told = re.search(r"errs by (\S+) or more", frame.told).group(1)
+        assert floor - 1e-4 < float(told) <= floor
+
+
 def test_numbers_are_as_fine_as_a_pixel_and_gaps_are_gaps():
     assert _live.rounded([1 / 3, float("nan"), float("inf"), 2]) == [0.3333, None, None, 2.0]
     assert _live.scientific(0.00152) == "1.5e-3"
@@ -153,6 +178,7 @@ def test_numbers_are_as_fine_as_a_pixel_and_gaps_are_gaps():
     [
         ({"places": ["0", "1"]}, "2 places need as many frames: 3"),
         ({"panels": []}, "needs marks for 0 panels"),
+        ({"start": 3}, "`start` must be one of the 3 places: 3"),
     ],
 )
 def test_a_figure_without_all_of_its_frames_is_refused(changes, match):

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import browser
 import fakes
 import matplotlib
 import pytest
@@ -96,6 +97,38 @@ def test_the_page_holds_all_it_shows(page, read):
     assert all(value for name, value in read.attributes if name == "alt")
 
 
+@pytest.mark.skipif(browser.find() is None, reason="no Chromium here")
+def test_the_page_opens_in_a_browser_and_asks_for_nothing_more(page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(page, "utf-8")
+    shown = browser.Page(tmp_path / "profile")
+    try:
+        shown.open(path)
+        for width in (1000, 390):
+            shown.size(width, 800)
+            assert shown.run("document.documentElement.scrollWidth") <= width
+            assert shown.run("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+        assert shown.run("document.querySelectorAll('figure.live svg circle').length") == 2
+        assert shown.troubles == []
+        assert [each for each in shown.requests if not each.startswith("data:")] == [path.as_uri()]
+    finally:
+        shown.close()
+
+
+def test_a_result_of_an_earlier_program_is_marked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "set, so that the runner sets none")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert main(["run"], fakes.write(tmp_path, good=fakes.GOOD)) == 0
+    assert "by an earlier program" not in Path("results/report.html").read_text("utf-8")
+    edited = fakes.GOOD.replace('{"double": 2 * number}', '{"double": number + number}')
+    assert main(["report"], fakes.write(tmp_path, good=edited)) == 0
+    page = Path("results/report.html").read_text("utf-8")
+    assert "by an earlier program" in page
+    assert "The program has changed since these results" in page
+
+
 def test_what_experiments_say_cannot_become_markup(page):
     assert "<n>" not in page
     assert "<VII>" not in page
@@ -128,7 +161,7 @@ def test_pictures_of_the_same_figure_have_the_same_bytes(tmp_path):
     ("text", "marked"),
     [
         ("2^k + 1", "2<sup>k</sup> + 1"),
-        ("4^−(m+1)", "4<sup>−(m+1)</sup>"),
+        ("4^−(m+1), s^0.96, 10^-6.5.", "4<sup>−(m+1)</sup>, s<sup>0.96</sup>, 10<sup>-6.5</sup>."),
         ("‖w‖^{2−2/N} > |r|^p", "‖w‖<sup>2−2/N</sup> &gt; |r|<sup>p</sup>"),
         ("E_μ(f − g)², Pr_w g, Σ_{s≤m} m^s", "E<sub>μ</sub>(f − g)², Pr<sub>w</sub> g, "
          "Σ<sub>s≤m</sub> m<sup>s</sup>"),
