@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const MARGIN = { left: 46, right: 14, top: 26, bottom: 38 };
+  const MARGIN = { left: 58, right: 14, top: 26, bottom: 38 };
   const HEIGHT = 270;
   const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
@@ -131,7 +131,9 @@
       drawn.push(element("text", text, written(value, panel.y.log)));
     }
     if (panel.y.label) {
-      drawn.push(element("text", { x: MARGIN.left + 5, y: MARGIN.top + 9 }, panel.y.label));
+      const height = (MARGIN.top + bottom) / 2;
+      const turned = { "text-anchor": "middle", transform: `translate(13 ${height}) rotate(-90)` };
+      drawn.push(element("text", turned, panel.y.label));
     }
     const middle = (MARGIN.left + width) / 2;
     const below = { x: middle, y: HEIGHT - 6, "text-anchor": "middle" };

@@ -48,7 +48,7 @@ from experiments._figures import (
     styled,
 )
 from experiments._live import Axis, Colour, Frame, Live, Panel, bars, dots, joined, line
-from experiments._table import digits
+from experiments._table import at_least, digits
 from jaxdepth.crossings import CountResult, Exact, Grid, Symbolic
 
 CHAPTER = "oscillations"
@@ -305,7 +305,7 @@ def claims(results: Results) -> list[Claim]:
             "They are 1/64 and more from every rival of at most k layers and 2^k nodes",
             "Telgarsky 2016, Theorem 1.1, with Lemma 3.3 and our exact gap",
             "≥ 1/64 = 0.0156",
-            ", ".join(f"{float(gap):.4f}" for gap in theorem_gaps),
+            ", ".join(map(at_least, theorem_gaps)),
             "exact",
             all(gap >= jd.bounds.telgarsky16_separation(1).gap for gap in theorem_gaps),
         ),
@@ -314,7 +314,7 @@ def claims(results: Results) -> list[Claim]:
             f"which has as many in {2 * PICTURED}",
             "derived here, with Serra, Tjandraatmadja & Ramalingam 2018, Theorem 1",
             "≥ 1/64 in L1",
-            ", ".join(f"{float(gap):.4f}" for gap in shallow_gaps),
+            ", ".join(map(at_least, shallow_gaps)),
             "exact",
             all(gap >= Fraction(1, 64) for gap in shallow_gaps),
         ),
@@ -338,7 +338,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"None is closer to m^{depth} in L1 than its crossings allow",
             "derived here: (2^K + 1 − s)/2^(K+3); Telgarsky 2016, Theorem 3.19",
-            f"≥ {gaps[nearest]:.4f} for Cr = {crossings[nearest]}",
+            f"≥ {at_least(gaps[nearest])} for Cr = {crossings[nearest]}",
             f"{results['l1'][nearest]:.4f}, the nearest",
             "estimate",
             bool(np.all(results["l1"] >= gaps)),
@@ -346,7 +346,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"Each is wrong throughout on a fraction of the label regions of m^{depth}",
             "Telgarsky 2016, Lemma 3.1",
-            f"≥ {wrong[least]:.3f} for Cr = {crossings[least]}",
+            f"≥ {at_least(wrong[least], 3)} for Cr = {crossings[least]}",
             f"{results['wrong_throughout'][least]:.3f}, the nearest",
             "estimate",
             bool(np.all(results["wrong_throughout"] >= wrong)),
