@@ -139,9 +139,14 @@ def note(axes: Any, text: str, at: Any, offset: tuple[float, float], **style: An
 def save(figure: Figure, stem: Path) -> tuple[Path, Path]:
     """Write `stem`.svg and `stem`.png, the same bytes for the same figure; return the two paths."""
     svg, png = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
-    # Date and Software would carry the clock and the version into the file.
-    drawing = io.StringIO()
-    figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
-    svg.write_text(adapting(drawing.getvalue()), "utf-8")
-    figure.savefig(png, metadata={"Software": None})
+    svg.write_text(drawing(figure), "utf-8")
+    figure.savefig(png, metadata={"Software": None})  # no version in the file
     return svg, png
+
+
+@styled
+def drawing(figure: Figure) -> str:
+    """Return a figure as an SVG for light and dark pages, without the clock and the version."""
+    written = io.StringIO()
+    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return adapting(written.getvalue())
