@@ -134,6 +134,32 @@ def test_the_reach_bounds_every_output_and_is_attained_far_out(getkey):
 
 
 @pytest.mark.once
+def test_the_reach_is_that_of_the_final_activation_too(getkey):
+    x = 1e3 * jax.random.normal(getkey(), (200, 3))
+
+    def built(hidden, final):
+        net = eqx.nn.MLP(3, 1, 5, 1, activation=hidden, final_activation=final, key=getkey())
+        weights, rest = eqx.partition(net, eqx.is_array)
+        return eqx.combine(jax.tree.map(lambda each: 0.01 * each, weights), rest)
+
+    for hidden, final in (
+        (jnp.tanh, jax.nn.sigmoid),
+        (jnp.tanh, jnp.cos),
+        (jnp.tanh, jax.nn.relu),
+        (jnp.tanh, jax.nn.silu),
+        (jax.nn.relu, jax.nn.sigmoid),
+        (jax.nn.relu, jnp.tanh),
+    ):
+        net = built(hidden, final)
+        bound = float(jd.radial.reach(net))
+        assert np.abs(jax.jit(jax.vmap(net))(x)).max() <= bound * (1 + 1e-6)  # in float32
+        assert (bound == 1) == (final not in (jax.nn.relu, jax.nn.silu))
+    for final, named in ((jax.nn.softplus, "softplus"), (lambda y: 2 * y, "<lambda>")):
+        with pytest.raises(ValueError, match=f"the final activation {named}.*Pass `reach`"):
+            jd.radial.reach(built(jnp.tanh, final))
+
+
+@pytest.mark.once
 def test_a_sigmoid_radial_network_has_a_reach_and_a_relu_one_is_refused():
     small = jd.radial.approximate(BALL, 3, 0.01, activation="sigmoid").network
     assert float(jd.radial.reach(small)) == pytest.approx(1.0, abs=1e-5)

@@ -11,21 +11,24 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdepth._misc import in_float64, refuse
 from jaxdepth.networks._activations import activation as activation_named, program
-from jaxdepth.networks._affine import layers_of
+from jaxdepth.networks._affine import AffineLayer, Layer, layers_of
 
 _WITHIN_ONE = ("tanh", "sigmoid", "step", "sin", "cos", "rbf")  # |σ| ≤ 1, attained or approached
+_WITHIN_INPUT = ("relu", "leaky_relu", "abs", "identity", "gelu", "silu")  # |σ(y)| ≤ |y|
 
 
 def reach(network: PyTree) -> Float[Array | np.ndarray | np.generic, ""]:
-    """Bound |f| on all of R^n for a network whose last hidden layer has a bounded activation.
+    """Bound |f| on all of R^n for a network whose final or last hidden activation is bounded.
 
-    Σ|v_i| + |b| for f = Σ v_i σ(…) + b with |σ| ≤ 1 (tanh, sigmoid, step, sin, cos, rbf), whatever
-    the layers before it. In float64, rounded up; under `jit` or `vmap` it needs the caller's x64.
+    1 where the output layer has itself an activation |σ| ≤ 1 (tanh, sigmoid, step, sin, cos, rbf),
+    whatever the layers before it. Σ|v_i| + |b| for f = τ(Σ v_i σ(…) + b) with such a σ in the last
+    hidden layer and |τ(y)| ≤ |y| (no activation, ReLU, leaky ReLU, abs, GELU, SiLU). In float64,
+    rounded up; under `jit` or `vmap` it needs the caller's x64.
 
     Networks whose last activation grows, as ReLU's do, are refused: their L2(μ) risk is infinite as
-    a rule, for μ has no moments (P(‖x‖ > r) ~ 1/r). Neither way out is one. Clipping the output
-    leaves the class of 2-layer networks, which the floors are about; a test set within a ball voids
-    them, as they hold over all of R^n.
+    a rule, for μ has not even a mean (P(‖x‖ > r) ~ 1/r). Neither way out is one. Clipping the
+    output leaves the class of 2-layer networks, which the floors are about; a test set within a
+    ball voids them, as they hold over all of R^n.
 
     Args:
         network: one that lists its layers: `TwoLayer`, `ThreeLayer`, `MLP`, `RadialNetwork`, or an
@@ -48,29 +51,53 @@ def reach(network: PyTree) -> Float[Array | np.ndarray | np.generic, ""]:
         Derived here.
     """
     *hidden, last = layers_of(network, "network")
-    sigma = getattr(hidden[-1], "activation", "piecewise linear") if hidden else "none"
-    if not _is_within_one(sigma):
+    if last.weight.shape[-2] != 1:
+        refuse("network", "one with a single output", last.weight.shape[-2])
+    if _is_among(_WITHIN_ONE, last):
+        return in_float64("reach", _one, last.weight)
+    slope = last.negative_slope if isinstance(last, AffineLayer) else 0.0
+    if not (isinstance(last, AffineLayer) or _is_among(_WITHIN_INPUT, last)):
+        refuse(
+            "network",
+            f"bounded, by a final activation among {', '.join(_WITHIN_ONE)}, or by a last hidden "
+            f"one under a final one among {', '.join(_WITHIN_INPUT)}",
+            f"the final activation {_name(last)}",
+            "Pass `reach` where a bound on |f| is known otherwise.",
+        )
+    if not (hidden and _is_among(_WITHIN_ONE, hidden[-1])):
         refuse(
             "network",
             f"bounded, by a last activation among {', '.join(_WITHIN_ONE)}",
-            f"the activation {sigma}",
+            f"the activation {_name(hidden[-1]) if hidden else 'none'}",
             "One that grows has infinite risk under the measure's heavy tail; clipping it would "
             "leave the networks of 2 layers, and a test set in a ball would void the floors. Use a "
             "bounded activation, or pass `reach` where a bound on |f| is known otherwise.",
         )
-    if last.weight.shape[-2] != 1:
-        refuse("network", "one with a single output", last.weight.shape[-2])
-    return in_float64("reach", _sum, last.weight, last.bias)
+    return in_float64("reach", _sum, last.weight, last.bias, slope)
 
 
-def _is_within_one(sigma: Any) -> bool:
-    """Whether an activation is one of the bounded ones, by name or by what it traces to."""
-    if isinstance(sigma, str):
-        return sigma in _WITHIN_ONE
-    return any(program(sigma) == program(activation_named(known)) for known in _WITHIN_ONE)
+def _is_among(names: tuple[str, ...], layer: AffineLayer | Layer) -> bool:
+    """Whether a layer's activation is one of these, by name or by what it traces to."""
+    if isinstance(layer, AffineLayer):
+        return False
+    if isinstance(layer.activation, str):
+        return layer.activation in names
+    traced = program(layer.activation)
+    return any(traced == program(activation_named(known)) for known in names)
+
+
+def _name(layer: AffineLayer | Layer) -> str:
+    sigma = "piecewise linear" if isinstance(layer, AffineLayer) else layer.activation
+    return str(getattr(sigma, "__name__", sigma))
 
 
 @jax.jit
-def _sum(weight: Array, bias: Array) -> Array:
+def _one(weight: Array) -> Array:
+    return jnp.ones((), weight.dtype)
+
+
+@jax.jit
+def _sum(weight: Array, bias: Array, slope: Any) -> Array:
     terms = jnp.append(weight, bias)
-    return jnp.sum(jnp.abs(terms)) * (1 + 2.0**-52 * (terms.size + 1))
+    gain = jnp.maximum(jnp.abs(slope), 1)  # of the final activation, where that is piecewise linear
+    return gain * jnp.sum(jnp.abs(terms)) * (1 + 2.0**-52 * (terms.size + 2))
