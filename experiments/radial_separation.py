@@ -493,12 +493,16 @@ def _uncovered(
     frames = []
     for k, floor in zip(directions.tolist(), floors.tolist(), strict=True):
         held = np.minimum(1.0, k * share) * density
-        beyond = max(0.0, floor - float(np.trapezoid(density - held, u)))
+        beyond = floor - float(np.trapezoid(density - held, u))
         told = [
             f"k = {digits(k)} direction{'s' * (k != 1)}: every 2-layer network errs by "
             f"{at_least(floor)} or more in mean square, {at_least(100 * floor / norm, 1)}% of "
             "‖g‖², whatever its activation and its weights (bounded)"
-            + (f"; about {beyond:.4f} of it are beyond u = {end:.1f}" if beyond > 1e-3 else ""),
+            + (
+                f", {min(1, beyond / floor):.0%} of it beyond u = {end:.1f}"
+                if beyond > 1e-3
+                else ""
+            ),
             *three,
         ]
         tubes = [
