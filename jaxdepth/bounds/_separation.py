@@ -53,9 +53,9 @@ def telgarsky16_separation(
     Args:
         k: at least 1.
         d: input dimension, at least 1.
-        t: pieces of the rival's gates.
-        alpha: degree of the polynomials that cut them.
-        beta: degree of the polynomials on them.
+        t: polynomials that cut the rival's gates into pieces.
+        alpha: degree of these polynomials.
+        beta: degree of the polynomials on the pieces.
 
     Returns:
         A `Telgarsky16Separation`.

@@ -23,8 +23,9 @@ def telgarsky16_crossing_upper(t: int, alpha: int, beta: int, nodes: int, layers
     count; a (t, β)-poly activation on a polynomial of degree α is (t, α, αβ).
 
     Args:
-        t: pieces of a gate, at least 1.
-        alpha: degree of the polynomials that cut its pieces, at least 1.
+        t: polynomials that cut a gate into its pieces, at least 1 (1 for a ReLU, which has two
+            pieces).
+        alpha: degree of these polynomials, at least 1.
         beta: degree of the polynomials on its pieces, at least 1.
         nodes: all gates m, at least `layers`.
         layers: l, at least 1.
