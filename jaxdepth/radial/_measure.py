@@ -28,8 +28,8 @@ class Measure(eqx.Module):
     Radii are told in the scale-free unit z = 2πR_d‖x‖, in which their density is p(z) =
     d·J_{d/2}(z)²/z; points of R^d are in the paper's units. Frequencies are told by u = ‖ξ‖/R_d.
 
-    The tail is heavy, P(Z > z) ~ d/(πz): no moment of ‖x‖ exists, not even the mean, and a function
-    that grows (a ReLU network, say) has infinite risk.
+    The tail is heavy, P(Z > z) ~ d/(πz): the mean of ‖x‖ is infinite, and so is every higher
+    moment, and a function that grows (a ReLU network, say) has infinite risk.
 
     Concrete arguments of `pdf`, `cdf`, `sf`, `icdf`, `isf` and `characteristic` are evaluated in
     float64 whatever the caller's setting; under `jit`, `vmap` or `grad` they need the caller's x64.
