@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def test_the_table_of_theorems_names_what_is_there():
         thing = getattr(importlib.import_module(f"jaxdepth.{floor}"), name)
         assert target == f"{floor}.{name}"
         assert ROOT / file == Path(sys.modules[thing.__module__].__file__)
+    bounds = vars(importlib.import_module("jaxdepth.bounds"))
+    functions = {name for name, thing in bounds.items() if inspect.isfunction(thing)}
+    told = {name for floor, name, *_ in rows if floor == "bounds"}
+    assert {name for name in functions if not name.startswith("log_")} == told
 
 
 @pytest.mark.once
@@ -70,6 +75,30 @@ def test_every_picture_is_there():
     ]
     assert len(pictures) > 20
     assert [path for path in pictures if not path.is_file()] == []
+
+
+@pytest.mark.once
+def test_the_navigation_leads_to_every_page_once():
+    def pages(entry):
+        if isinstance(entry, str):
+            return [entry]
+        entries = entry.values() if isinstance(entry, dict) else entry
+        return [page for each in entries for page in pages(each)]
+
+    site = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(pages(site["project"]["nav"])) == sorted(PAGES)
+
+
+@pytest.mark.once
+def test_links_outside_the_site_lead_to_files():
+    names = ["README.md", "CONTRIBUTING.md", "lectures/README.md", "experiments/README.md"]
+    links = [
+        (ROOT / name).parent / target.partition("#")[0]
+        for name in names
+        for target in re.findall(r"\]\((?!\w+:|#)([^)\s]+)\)", (ROOT / name).read_text("utf-8"))
+    ]
+    assert len(links) > 10
+    assert [path for path in links if not path.exists()] == []
 
 
 @pytest.mark.once
