@@ -277,8 +277,8 @@ with slide("acceleration_4", 1, 2) as (left, right):
 #    (`jd.dynamics.saxe_time(s / 2, s, u0, 2)`)
 # 2. The flow keeps the balance, and each step of descent moves it by $O(\eta^2)$. How far off are
 #    the layers after the 512 steps above, at each rate? (`jd.dynamics.imbalance(layers)`)
-# 3. Is the field of depth 2 a gradient for every loss? Try $L = \frac18\sum (w_i - y_i)^4$ at
-#    $w = (1, 1)$. (`jd.dynamics.curl(w, loss, 2)`)
+# 3. Is the field of depth 2 a gradient for every loss? Try $L = \frac18\sum (w_i - y_i)^4$ with
+#    $y = (5, 1)$ at $w = (1, 1)$. (`jd.dynamics.curl(w, loss, 2)`)
 
 # %%
 s, u0 = 2.0, 0.01

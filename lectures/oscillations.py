@@ -73,8 +73,9 @@ for intervals in (1, 4, 8, 16):
 # ## 2. Few layers oscillate seldom
 #
 # Sums of piecewise polynomials have few pieces: the cuts of $k$ summands of $t$ pieces each are
-# $k(t - 1)$ at most, that is $k(t-1) + 1$ intervals (and never $kt$, which is often told, if there
-# are two). Composition is another matter: on each piece of the layer before, a unit may bend anew.
+# $k(t - 1)$ at most, that is $k(t-1) + 1$ intervals (for two summands or more this is less than the
+# $kt$ that is often quoted). Composition is another matter: on each piece of the layer before, a
+# unit may bend anew.
 
 # %%
 with slide("oscillations_2", 1, 2) as (left, right):
@@ -217,14 +218,15 @@ for k in (1, 2, 3):
 #
 # 1. Of 2,049 points with alternating labels, how many does a classifier of 64 intervals get wrong
 #    at least? (`jd.bounds.alternating_error_lower(2049, 64)`)
-# 2. How often can 100 boosted trees of 15 nodes cross, and how many mirror maps are beyond them?
+# 2. How often can 100 boosted trees of 15 nodes cross, and from which $k$ on is $m^k$ beyond them?
 #    (`jd.bounds.telgarsky16_tree_crossing_upper(15, trees=100)`)
 # 3. A maximum that touches $\frac12$ from below: what is $\mathrm{Cr}(\frac12 m)$, and what that of
 #    $1 - \frac12 m$, which touches from above? (`count` with `Exact()`)
 
 # %%
 assert jd.bounds.alternating_error_lower(2049, 64) == Fraction(993, 2049)
-assert jd.bounds.telgarsky16_tree_crossing_upper(15, trees=100) == 3000 < 2**12 + 1
+assert jd.bounds.telgarsky16_tree_crossing_upper(15, trees=100) == 3000
+assert 2**11 + 1 <= 3000 < 2**12 + 1
 half = jd.networks.ConnectTheDots([0, Fraction(1, 2), 1], [0, Fraction(1, 2), 0])
 other = jd.networks.ConnectTheDots([0, Fraction(1, 2), 1], [1, Fraction(1, 2), 1])
 assert (count(half, Exact()).value, count(other, Exact()).value) == (3, 1)

@@ -197,7 +197,7 @@ with slide("radial_5") as axes:
 #    $c_\sigma = C = 1$? (`jd.bounds.eldan_shamir16_width(16, c_sigma=1)`)
 
 # %%
-assert 32 < approximate(ball, 3, 0.005).network.num_neurons < 64
+assert approximate(ball, 3, 0.005).network.num_neurons == 41
 assert mu.characteristic(0.0) == 1
 assert mu.characteristic(2.0) == 0
 assert jd.bounds.eldan_shamir16_width(16, c_sigma=1) == 2**19
