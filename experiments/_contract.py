@@ -11,6 +11,7 @@ An experiment is a module of this package with
 
 what the report shows more of, where there is more,
 
+    ALT                                  what its figure shows, for who does not see it
     CHAPTER                              the result that it belongs to (`_chapters`)
     live(results) -> tuple[Live, ...]    figures with a slider (`_live`); reads results only
 

@@ -34,6 +34,11 @@ from experiments._sweeping import PART, Sweep, swept
 from jaxdepth.sweeps import grid, static
 
 CHAPTER = "radial"
+ALT = (
+    "Left, a map of the logarithm of the directions that 2 layers need, over frequency and "
+    "dimension: it grows towards fast waves in high dimensions. Right, the factor of each "
+    "dimension follows the frequency, within a band one wide on either side."
+)
 SOURCE = "Eldan & Shamir 2016, Theorem 1"
 HIGHEST = 6.0  # frequency that the quadrature is laid out for
 STEEP = 2.0  # frequency from which on nothing of the wave is free

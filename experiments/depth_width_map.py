@@ -37,6 +37,12 @@ from jaxdepth.piecewise import pieces
 from jaxdepth.sweeps import Size, grid, padded, traced
 
 CHAPTER = "oscillations"
+ALT = (
+    "Left, mean pieces of random networks over depth and width, alike on lines of equal neurons. "
+    "Middle, crossings of sawtooths over folds and teeth, exponential in the folds. Right, counts "
+    "against neurons: random networks on the line of one a neuron, sawtooths far above, all below "
+    "the bounds."
+)
 LINE = (-1e3, 1e3)  # but for a share of 2c/(1000π) of the kinks, c < 3, the whole line
 STEP_OF_WIDTH, STEP_OF_DEPTH = 16, 4
 ENUMERATED = 2**12  # pieces of a sawtooth that are listed

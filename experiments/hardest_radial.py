@@ -27,8 +27,14 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._table import at_least
 
 CHAPTER = "radial"
+ALT = (
+    "Top, radial profiles before and after the ascent, in dimensions 3 and 10. Below, their "
+    "floors against the number of directions, above those of the wave they start from, and bars "
+    "of the floors by Lipschitz constant."
+)
 
 
 class Case(NamedTuple):
@@ -193,8 +199,8 @@ def claims(results: Results) -> list[Claim]:
                 f"d = {dim}, {CASES[dim].directions:,.0f} directions, L = {constant:g}: a profile "
                 "is found that is harder than the wave",
                 SOURCE,
-                f"floor ≥ {start:.4f}, that of cos {constant:g}z",
-                f"{floor:.4f} of ‖g‖² = {results[f'hard{dim}_norm']:.4f}",
+                f"floor ≥ {at_least(start)}, that of cos {constant:g}z",
+                f"≥ {at_least(floor)} of ‖g‖² = {results[f'hard{dim}_norm']:.4f}",
                 "bounded",
                 bool(floor >= start),
             )
@@ -234,7 +240,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"d = {CLOSE}: least squares along {k} directions stay above the floor",
             "Eldan & Shamir 2016, Theorem 1",
-            f"≥ {floor:.4f}",
+            f"≥ {at_least(floor)}",
             f"{ridge:.4f}",
             "bounded",
             ridge >= floor,
@@ -246,8 +252,8 @@ def claims(results: Results) -> list[Claim]:
             Claim(
                 f"d = {CLOSE}: the floor is proven in ball arithmetic",
                 SOURCE,
-                f"≥ {floor:.6f}, as bounded in float64",
-                f"{certified:.6f}",
+                f"≥ {at_least(floor, 6)}, as bounded in float64",
+                f"≥ {at_least(certified, 6)}",
                 "certified",
                 floor * (1 - 1e-9) <= certified <= ridge,
             )

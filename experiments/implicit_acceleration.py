@@ -29,6 +29,11 @@ from experiments._contract import Claim, Part, Results, direct, require
 from experiments._regressions import Regression, ill_conditioned, small_start, two_point
 
 CHAPTER = "acceleration"
+ALT = (
+    "Top, loss over steps for p = 4 and p = 2, every method at its best rate, and the rule beside "
+    "the layers. Below, how many times fewer steps than plain descent each method takes, and the "
+    "steps on two points: they fall with depth at p = 4 and rise at p = 2."
+)
 POWERS = (4, 2)
 DEPTHS = (1, 2, 3, 4)
 TARGET = 1e-6  # of the two-point loss, summed over the points

@@ -26,6 +26,11 @@ from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
 CHAPTER = "acceleration"
+ALT = (
+    "Left and right, the curl of the field as colour, descent as arrows, and the paper's curve of "
+    "two half circles. Middle, the integral around it by depth: 0 at depth 1, negative up to 2, "
+    "positive beyond, on the closed form for linear losses."
+)
 LOSSES = ("linear", "isotropic", "l2 regression", "l4 regression")
 SCALING = (1.5, 3.0, 4.0)  # depths at which the integral is followed as the curve shrinks
 HALVINGS = np.arange(4, 8)

@@ -38,6 +38,11 @@ from experiments._figures import (
 from jaxdepth.networks import ConnectTheDots, Sawtooth
 
 CHAPTER = "oscillations"
+ALT = (
+    "Left, maps with periodic points and their cycles. Middle, label changes of the iterates, "
+    "straight lines on a logarithmic axis at the predicted rates. Right, growth of all cyclic "
+    "permutations of 3, 5 and 7 points: none below the predicted curve."
+)
 MIRROR = Sawtooth(1)
 TENT = ConnectTheDots([0, Fraction(1, 2), 1], [0, Fraction(3, 4), 0])
 LEVEL = Fraction(1, 2)

@@ -24,6 +24,11 @@ from experiments._figures import BLUE, GREY, INK, RED, colours, note, panels, st
 from jaxdepth.crossings import Exact
 
 CHAPTER = "oscillations"
+ALT = (
+    "Left, pieces and crossings against the noise: pieces jump above 256 at once, crossings stay "
+    "at 257 until the noise is large. Middle, some teeth with and without noise. Right, crossings "
+    "against pieces of every draw."
+)
 
 
 @dataclass(frozen=True)

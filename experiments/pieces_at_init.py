@@ -40,6 +40,11 @@ from experiments._figures import (
 )
 
 CHAPTER = "oscillations"
+ALT = (
+    "Left, where random networks bend, layer by layer, on Cauchy's law. Middle, mean breakpoints "
+    "over the law by depth, a few percent below 1. Right, pieces against neurons: one a neuron, "
+    "where exponentially many are possible."
+)
 
 
 @dataclass(frozen=True)

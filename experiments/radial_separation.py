@@ -383,7 +383,7 @@ def _draw_ball(panel: Any, ball: Results, dim: int) -> None:
         "no 2-layer\nnetwork here",
         (0.04, 0.05),
         xycoords="axes fraction",
-        color=_figures.BLUE,
+        color=_figures.INK,
         fontsize=8.5,
     )
     panel.set(

@@ -33,6 +33,11 @@ from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 
 CHAPTER = "radial"
+ALT = (
+    "Left, the directions that 2 layers need against the dimension, straight lines on a "
+    "logarithmic axis up to more than 10^60 in dimension 100. Right, what each dimension "
+    "multiplies them by: between 3 and 5."
+)
 FREQUENCY = 4.0
 LOWEST, HIGHEST = FREQUENCY - 1, FREQUENCY + 1  # where nearly all of the mass lies
 SOURCE = "Eldan & Shamir 2016, Theorem 1"

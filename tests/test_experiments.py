@@ -171,5 +171,8 @@ def test_live_figures_read_results_only(name, data):
 
 
 @once
-def test_every_experiment_stands_in_a_chapter():
+def test_every_experiment_stands_in_a_chapter_and_says_what_its_figure_shows():
     assert {module_of(name).CHAPTER for name in NAMES} == set(CHAPTERS)
+    texts = [module_of(name).ALT for name in NAMES]
+    assert len(set(texts)) == len(texts)
+    assert all(100 < len(text) < 340 and text.endswith(".") for text in texts)

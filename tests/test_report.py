@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from experiments import _dark, _figures, _report
 from experiments.__main__ import main
+from experiments._table import at_least, at_most, digits
 
 pytestmark = pytest.mark.once(x64=True)
 
@@ -170,6 +171,13 @@ def test_pictures_of_the_same_figure_have_the_same_bytes(tmp_path):
 )  # fmt: skip
 def test_formulas_are_set_with_indices_and_powers(text, marked):
     assert _report._prose(text) == marked
+
+
+def test_bounds_are_rounded_to_the_side_that_is_proven():
+    assert [at_least(0.12267884), at_most(0.00541648)] == ["0.1226", "0.0055"]
+    assert [at_least(0.0178), at_most(0.0178)] == ["0.0178", "0.0178"]  # not a digit is lost
+    assert [at_least(67.109, 0), at_most(67.109, 0)] == ["67", "68"]
+    assert [digits(12_345.0), digits(2**62)] == ["12,345", "4.612e+18"]
 
 
 def test_a_drawing_has_its_own_colours_in_the_dark(tmp_path):
