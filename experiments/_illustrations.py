@@ -38,6 +38,7 @@ from experiments._figures import (
     save,
     styled,
 )
+from experiments._table import at_least, at_most
 from jaxdepth.crossings import Exact, count
 from jaxdepth.networks import AffineLayer
 
@@ -140,8 +141,10 @@ def draw_plane(axes: Any) -> None:
     found = certificate(2)
     place = int(np.flatnonzero(DIRECTIONS == TUBES)[0])
     floor, norm = float(np.asarray(found.floor)[place]), float(found.norm_squared)
-    axes.set_title(f"{TUBES} tubes hold {1 - floor / norm:.0%} of the mass, at most")
-    axes.set_xlabel(f"{TUBES} directions: $E(f - g)^2 ≥ {floor:.3f}$ of $‖g‖^2 = {norm:.3f}$")
+    share = at_most(100 * (1 - floor / norm), 0)
+    axes.set_title(f"{TUBES} tubes hold {share}% of the mass, at most")
+    least = at_least(floor, 3)
+    axes.set_xlabel(f"{TUBES} directions: $E(f - g)^2 ≥ {least}$ of $‖g‖^2 = {norm:.3f}$")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, handletextpad=0.4)
 
 
@@ -369,7 +372,8 @@ def draw_partition(axes: Any, graphs: Sequence[Any], inherited: np.ndarray) -> N
         f"{union} intervals of 1 + Σ(t − 1) = {most} at most\n(never k·t = {k}·{t} = {k * t})"
     )
     axes.set(ylim=(-0.45, len(graphs) + 0.95), xlim=RANGE)
-    axes.set_yticks([*range(len(graphs), 0, -1), 0], [*(f"unit {i + 1}" for i in range(4)), "all"])
+    units = range(1, len(graphs) + 1)
+    axes.set_yticks([*reversed(units), 0], [*(f"unit {i}" for i in units), "all"])
     axes.grid(False)
     axes.tick_params(axis="y", length=0)
     for side in ("left", "bottom"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
 from typing import Any
 
 from experiments._contract import Claim
@@ -13,19 +13,23 @@ HEADINGS = ("claim", "source", "predicted", "measured", "grade", "verdict")
 _NARROWEST = 9
 
 
-def at_least(value: Any, places: int = 4) -> str:
-    """Write a lower bound with so many decimals: rounded down, for what is proven is not more."""
-    return _rounded(value, places, ROUND_FLOOR)
+def at_least(value: Any, places: int = 4, form: str = "f") -> str:
+    """Write a lower bound with so many decimals: rounded down, for what is proven is not more.
+
+    As a number, or with its power of ten where `form` is "e".
+    """
+    return _rounded(value, f".{places}{form}", ROUND_FLOOR)
 
 
-def at_most(value: Any, places: int = 4) -> str:
+def at_most(value: Any, places: int = 4, form: str = "f") -> str:
     """Write an upper bound with so many decimals: rounded up."""
-    return _rounded(value, places, ROUND_CEILING)
+    return _rounded(value, f".{places}{form}", ROUND_CEILING)
 
 
-def _rounded(value: Any, places: int, way: str) -> str:
+def _rounded(value: Any, form: str, way: str) -> str:
     # Of the float's shortest decimal, so that .0178 stays .0178.
-    return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-places), rounding=way))
+    with localcontext(rounding=way):
+        return format(Decimal(repr(float(value))), form)
 
 
 def digits(number: Any) -> str:

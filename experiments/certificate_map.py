@@ -31,6 +31,7 @@ import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._sweeping import PART, Sweep, swept
+from experiments._table import at_least
 from jaxdepth.sweeps import grid, static
 
 CHAPTER = "radial"
@@ -205,7 +206,7 @@ def claims(results: Results) -> list[Claim]:
             "and ever more with the frequency, in every dimension and in its factor",
             "derived here: faster waves lie where tubes are sparser",
             f"no neighbour in s ≥ {STEEP:g} needs fewer",
-            f"log10 rises by {rises.min():.3f} or more between neighbours, by "
+            f"log10 rises by {at_least(rises.min(), 3)} or more between neighbours, by "
             f"{rises.sum(axis=1).min():.2f} in all at d = {dims[0]}, {rises.sum(axis=1).max():.2f} "
             f"at d = {dims[-1]}",
             "bounded",
@@ -310,7 +311,7 @@ def _draw_factors(rate: Any, results: Results) -> None:
     rate.plot(s[shown], each[shown], "o-", color=_figures.BLUE, label="measured")
     rate.annotate(
         "frequencies of its mass, s ± 1", (0.97, 0.05), xycoords="axes fraction", ha="right",
-        color=_figures.BLUE,
+        color=_figures.INK,
     )  # fmt: skip
     rate.set(xlabel="frequency s of the wave", title="Each dimension multiplies them by")
     rate.set(xlim=(0, s[-1] * 1.02), ylim=(0, s[-1] + 1.2))

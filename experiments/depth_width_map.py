@@ -31,6 +31,7 @@ import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, GREY, HALO, ORANGE, RED, SKY, bound, edges, panels, styled
 from experiments._sweeping import PART, Sweep, swept
+from experiments._table import at_most
 from jaxdepth.crossings import Exact, Symbolic, changes, count
 from jaxdepth.networks import MLP, Sawtooth
 from jaxdepth.piecewise import pieces
@@ -276,8 +277,8 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"None of the {number:,} has more crossings or pieces than networks of its size can",
             "Telgarsky 2016, Lemma 3.3; Serra et al. 2018, Theorem 1",
-            f"Cr ≤ {telgarsky[0]} at {name_of(shapes[0])} to {float(telgarsky[-1]):.1e} at "
-            f"{name_of(shapes[-1])}, pieces ≤ {serra[0]} to {float(serra[-1]):.1e}",
+            f"Cr ≤ {telgarsky[0]} at {name_of(shapes[0])} to {at_most(telgarsky[-1], 1, 'e')} at "
+            f"{name_of(shapes[-1])}, pieces ≤ {serra[0]} to {at_most(serra[-1], 1, 'e')}",
             "at most "
             + ", ".join(
                 f"{counts.max()} {name} (at {name_of(shapes[counts.argmax()])})"

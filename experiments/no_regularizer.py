@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._table import at_least, at_most
 
 CHAPTER = "acceleration"
 ALT = (
@@ -293,6 +294,8 @@ def claims(results: Results) -> list[Claim]:
     one, two, deep = depths == 1, depths == 2, depths > 2
     told = f"N = {_numbers(depths[shown])}"
     off = np.abs(paper - closed)[:3] <= error[:3] + ROUNDING * np.abs(closed[:3])
+    least = np.abs(paper[:, deep] / results["sizes"][:, None]).min()
+    most = max(np.abs(paper[:, one]).max(), np.abs(quarter[:, one]).max())
     gap = float((results["curl_gap"] / (1 + results["curl_size"])).max())
     q = 3 - 2 / np.array(SCALING)
     slopes = np.log2(results["small"][:, :-1] / results["small"][:, 1:])[:, -1]
@@ -309,7 +312,7 @@ def claims(results: Results) -> list[Claim]:
             "and for isotropic and l2 losses the same, at every depth",
             "derived here: the Hessian's share turns twice on a half circle",
             "gap 0",
-            f"at most {np.abs(paper - closed)[1:3].max():.1e}",
+            f"at most {at_most(np.abs(paper - closed)[1:3].max(), 1, 'e')}",
             "estimate",
             bool(off[1:].all()),
         ),
@@ -317,8 +320,7 @@ def claims(results: Results) -> list[Claim]:
             f"N > 2: for no loss is the field a gradient, {deep.sum()} depths to {depths[-1]:g}",
             "Arora, Cohen & Hazan 2018, Theorem 2",
             "|∮F| > 0",
-            f"at least {np.abs(paper[:, deep] / results['sizes'][:, None]).min():.3g}·‖∇L(0)‖; "
-            f"l4: {_numbers(paper[3, shown & deep])}",
+            f"at least {at_least(least, 3)}·‖∇L(0)‖; l4: {_numbers(paper[3, shown & deep])}",
             "estimate",
             bool((np.abs(paper) > error)[:, deep].all()),
         ),
@@ -326,7 +328,7 @@ def claims(results: Results) -> list[Claim]:
             "N = 1: it is one, for all losses and both curves",
             "F = ∇L",
             "0",
-            f"at most {max(np.abs(paper[:, one]).max(), np.abs(quarter[:, one]).max()):.1e}",
+            f"at most {at_most(most, 1, 'e')}",
             "estimate",
             bool(
                 (np.abs(paper) <= error)[:, one].all()

@@ -35,6 +35,7 @@ from experiments._figures import (
     panels,
     styled,
 )
+from experiments._table import at_least
 from jaxdepth.networks import ConnectTheDots, Sawtooth
 
 CHAPTER = "oscillations"
@@ -192,8 +193,8 @@ def claims(results: Results) -> list[Claim]:
             "No cyclic permutation of p = "
             f"{', '.join(str(p) for p, _ in census)} points grows more slowly",
             "Chatziafratis et al. 2020",
-            ", ".join(f"≥ {jd.bounds.periodic_growth(p):.5f}" for p, _ in census),
-            ", ".join(f"{least:.5f}" for _, least in census)
+            ", ".join(f"≥ {at_least(jd.bounds.periodic_growth(p), 5)}" for p, _ in census),
+            ", ".join(f"≥ {at_least(least, 5)}" for _, least in census)
             + f", the least of {', '.join(str(math.factorial(p - 1)) for p, _ in census)}",
             "certified",
             all(least > jd.bounds.periodic_growth(p) * (1 - 1e-12) for p, least in census),
@@ -201,7 +202,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             "The mirror map has period 3, and grows faster than it must",
             "Chatziafratis et al. 2020; Telgarsky 2016",
-            f"≥ {jd.bounds.periodic_growth(3):.5f}; 2 exactly",
+            f"≥ {at_least(jd.bounds.periodic_growth(3), 5)}; 2 exactly",
             f"{math.exp(results['rate'][-2]):.5f}; {mirror_3} cycles of period 3",
             "certified",
             mirror_3 == 2 and bool(low[-2] <= 2 <= high[-2]),

@@ -38,6 +38,7 @@ from experiments._figures import (
     panels,
     styled,
 )
+from experiments._table import at_most
 
 CHAPTER = "oscillations"
 ALT = (
@@ -175,7 +176,7 @@ def claims(results: Results) -> list[Claim]:
             f"They lie where Cauchy's densities say: {named(shapes[0])}, {len(EDGES) - 1} bins",
             source,
             "no bin 4.5 standard errors off",
-            f"{deviation:.1f} at most",
+            f"{at_most(deviation, 1)} at most",
             "estimate",
             bool(deviation < 4.5),
         ),
@@ -191,7 +192,7 @@ def claims(results: Results) -> list[Claim]:
         Claim(
             f"No draw of {named(shapes[deepest])} has a tenth of the pieces that weights can make",
             "Serra, Tjandraatmadja & Ramalingam 2018, Theorem 1",
-            f"less than a tenth of {float(allowed):.1e}",
+            f"less than a tenth of {at_most(allowed, 1, 'e')}",
             f"{most:,}, the most of {draws} draws",
             "exact",
             10 * most < allowed,

@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._figures import BLUE, GREEN, GREY, INK, RED, SKY, bound, note, panels, styled
+from experiments._table import at_least
 
 CHAPTER = "oscillations"
 ALT = (
@@ -219,7 +220,7 @@ def claims(results: Results) -> list[Claim]:
             f"None of {len(floors)} trained networks of one hidden layer is nearer to x² than its "
             "pieces allow",
             "derived here: 1/(8n²)",
-            f"≥ {floors[best]:.3g} for {int(results['shallow_pieces'][best])} pieces",
+            f"≥ {at_least(floors[best], 5)} for {int(results['shallow_pieces'][best])} pieces",
             f"{results['shallow_error'][best]:.3g}, the nearest",
             "estimate",
             bool(np.all(results["shallow_error"] >= floors)),

@@ -31,12 +31,13 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._table import at_least
 
 CHAPTER = "radial"
 ALT = (
     "Left, the directions that 2 layers need against the dimension, straight lines on a "
     "logarithmic axis up to more than 10^60 in dimension 100. Right, what each dimension "
-    "multiplies them by: between 3 and 5."
+    "multiplies them by: it falls with the dimension, to between 4 and 5."
 )
 FREQUENCY = 4.0
 LOWEST, HIGHEST = FREQUENCY - 1, FREQUENCY + 1  # where nearly all of the mass lies
@@ -160,10 +161,10 @@ def _fitted(results: Results) -> np.ndarray:
 
 
 def _written(log10: float) -> str:
-    """Write a number by its logarithm."""
+    """Write a lower bound by its logarithm."""
     if log10 < 6:
         return f"{10**log10:,.0f}"
-    return f"{10 ** (log10 % 1):.1f}e{math.floor(log10)}"
+    return f"{at_least(10 ** (log10 % 1), 1)}e{math.floor(log10)}"
 
 
 def claims(results: Results) -> list[Claim]:
@@ -174,7 +175,7 @@ def claims(results: Results) -> list[Claim]:
             f"cos 4z: an error of {share:g}·‖g‖² takes 2 layers exponentially many directions",
             SOURCE,
             f"each dimension multiplies them by {LOWEST:g} or more",
-            f"by {least:.1f} at least; "
+            f"by {at_least(least, 1)} at least; "
             + "; ".join(
                 f"d = {dim}: {_written(number)}"
                 for dim, number in zip(dims[_few(dims)], numbers[_few(dims)], strict=True)
@@ -274,7 +275,7 @@ def _draw_factors(panel: Any, results: Results, shades: tuple[str, ...]) -> None
     _figures.bound(panel, [0, dims[-1]], [FREQUENCY, FREQUENCY], label="frequency of the wave, 4")
     panel.annotate(
         "frequencies u of its mass", (0.98, LOWEST), xycoords=("axes fraction", "data"),
-        xytext=(0, 4), textcoords="offset points", ha="right", color=_figures.BLUE,
+        xytext=(0, 4), textcoords="offset points", ha="right", color=_figures.INK,
     )  # fmt: skip
     panel.set(xlabel="dimension d", ylim=(2, 6.5), xlim=(0, float(dims[-1]) * 1.02))
     panel.set_title("Each dimension multiplies them by")

@@ -177,6 +177,7 @@ def test_bounds_are_rounded_to_the_side_that_is_proven():
     assert [at_least(0.12267884), at_most(0.00541648)] == ["0.1226", "0.0055"]
     assert [at_least(0.0178), at_most(0.0178)] == ["0.0178", "0.0178"]  # not a digit is lost
     assert [at_least(67.109, 0), at_most(67.109, 0)] == ["67", "68"]
+    assert [at_least(9.99e-14, 1, "e"), at_most(9.99e-14, 1, "e")] == ["9.9e-14", "1.0e-13"]
     assert [digits(12_345.0), digits(2**62)] == ["12,345", "4.612e+18"]
 
 
