@@ -32,9 +32,9 @@ from jaxdepth.networks import MLP
 
 CHAPTER = "oscillations"
 ALT = (
-    "Left, crossings of trained networks against k: on the target's 2^k + 1 for small k, far "
-    "below for larger ones, unless planted. Middle, two targets and the best networks that "
-    "descent finds. Right, the least square error over the updates."
+    "Left, crossings of trained networks against k: the best reach the target's 2^k + 1 for "
+    "small k, none comes near it for larger ones, unless planted. Middle, two targets and the "
+    "best networks that descent finds. Right, the least square error over the updates."
 )
 ADAM, SGD, PLANTED = range(3)  # who trains, from where
 NAMES = ("Adam", "gradient descent", "Adam, planted")

@@ -28,9 +28,9 @@ from experiments._table import at_least, at_most
 
 CHAPTER = "acceleration"
 ALT = (
-    "Left and right, the curl of the field as colour, descent as arrows, and the paper's curve of "
-    "two half circles. Middle, the integral around it by depth: 0 at depth 1, negative up to 2, "
-    "positive beyond, on the closed form for linear losses."
+    "Left and right, the curl of the field as colour, descent as arrows, and the paper's curve "
+    "of two half circles. Middle, the integral around it by depth: 0 at depth 1, positive beyond "
+    "2 for every loss; all but the l4 loss lie on the closed form, which is negative between."
 )
 LOSSES = ("linear", "isotropic", "l2 regression", "l4 regression")
 SCALING = (1.5, 3.0, 4.0)  # depths at which the integral is followed as the curve shrinks

@@ -43,8 +43,8 @@ from experiments._table import at_most
 CHAPTER = "oscillations"
 ALT = (
     "Left, where random networks bend, layer by layer, on Cauchy's law. Middle, mean breakpoints "
-    "over the law by depth, a few percent below 1. Right, pieces against neurons: one a neuron, "
-    "where exponentially many are possible."
+    "over the law: 1 at depth 1, and somewhat below it on short intervals as the depth grows. "
+    "Right, pieces against neurons: one a neuron, where exponentially many are possible."
 )
 
 

@@ -34,8 +34,9 @@ from experiments._contract import Claim, Part, Results, direct, require
 CHAPTER = "acceleration"
 ALT = (
     "Left, the gap between rule and layers over the learning rate, lines of slope one. Middle, "
-    "the share learnt over time from Gaussian layers, at different times. Right, over the scale "
-    "of the start: the distance at equal times tends to the whole, that between paths to 0."
+    "the share learnt over time from Gaussian layers: the rule learns as much at other times. "
+    "Right, over the scale of the start: the distance at equal times tends to the whole, that "
+    "between paths to 0."
 )
 DEPTHS = (2, 3, 4, 5)
 SIDE = 4  # every matrix is the corner of a square of this side, zero elsewhere

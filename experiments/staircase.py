@@ -30,8 +30,9 @@ from experiments._contract import Claim, Part, Results, direct, require
 
 CHAPTER = "acceleration"
 ALT = (
-    "For depths 1 to 4, loss and modes over time: balanced layers follow the closed form from "
-    "step to step, the strongest mode first; small Gaussian layers climb the same stairs later."
+    "For depths 1 to 4, loss and modes over time: balanced layers lie on the closed form, from "
+    "depth 2 on in steps, the strongest mode first; small Gaussian layers climb the same stairs, "
+    "most of them later."
 )
 DEPTHS = (1, 2, 3, 4)
 REFINED = 3  # learning rates, each half the one before
