@@ -162,7 +162,7 @@ def _ball(config: Config, dim: int) -> Results:
     ball = jd.radial.Ball(radius)
     nets = [jd.radial.approximate(ball, dim, asked.error, activation=a) for a in ACTIVATIONS]
     neurons = np.asarray([net.network.num_neurons for net in nets])
-    directions = np.unique(np.rint(np.geomspace(1, asked.most, POINTS)))
+    directions = np.rint(np.geomspace(1, asked.most, POINTS))
     k = np.concatenate([directions, neurons, config.spread])
     certificate = jd.radial.certify(ball, dim, k, method=asked.method)
     curve, at_nets, at_spread = np.split(certificate.floor, [POINTS, POINTS + len(nets)])
@@ -316,8 +316,8 @@ def _proven(results: Results) -> Claim:
     return Claim(
         f"d = {BRACKETED}: the floors at {counts} directions, proven in ball arithmetic",
         SOURCE,
-        ", ".join(f"{floor:.8f}" for floor in bounded) + " (float64)",
-        ", ".join(f"{floor:.8f}" for floor in floors),
+        ", ".join(at_least(floor, 8) for floor in bounded) + " (float64)",
+        ", ".join(at_least(floor, 8) for floor in floors),
         "certified",
         bool(results["certified_trusted"]) and bool((np.abs(floors - bounded) < 1e-8).all()),
     )

@@ -13,6 +13,7 @@ that final losses within a fifth of each other are level.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -225,7 +226,7 @@ def _two_point_claims(results: Results) -> list[Claim]:
         Claim(
             f"p = 4, plain descent is slow: {told}",
             "derived here: r⁺ = r − ηr³ and η < 2/r₁²",
-            f"more than {floor:,.0f} steps",
+            f"more than {math.floor(floor):,} steps",
             f"{four[0]:,}",
             "estimate",
             four[0] > floor,

@@ -1,4 +1,4 @@
-"""Layers made of several factors train a ReLU network faster, in part by a larger rate.
+"""Layers made of factors train a ReLU network faster, in part by a larger rate.
 
 Arora, Cohen & Hazan, *On the Optimization of Deep Networks: Implicit Acceleration by
 Overparameterization* (2018), section 8, last experiment: each layer of a network with activations
@@ -47,8 +47,8 @@ from jaxdepth.networks import Factored, collapse, overparameterize
 CHAPTER = "acceleration"
 ALT = (
     "Top, training loss over steps at best rates and at one rate, and at the last step by rate: "
-    "depth 2 is ahead of depth 1 without momentum. Below, the effective factor of the rate rises "
-    "along the run, and the plain network at that rate does as well."
+    "without momentum depth 2 ends ahead of depth 1. Below, the effective factor of the rate "
+    "rises along the run, and the plain network at that rate does as well."
 )
 LOOKS = {1: (INK, "o"), 2: (BLUE, "s"), 3: (RED, "^")}
 SAME = 0.1  # the rate that all depths share
