@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float
 
 import jaxdepth as jd
+from experiments._contract import Claim
 
 DECADES = (-6, 5)  # of learning rates that are scouted
 _MOST_BLOCKS = 8
@@ -122,6 +123,19 @@ def contest(
         return finite(run(jnp.asarray(rates), optimiser=contestant.optimiser, record_every=every))
 
     return best_rate(losses, search)
+
+
+def inside_claim(scores: Sequence[np.ndarray]) -> Claim:
+    """State that no best score, over rates in order, is at an end of its grid."""
+    inside = sum(0 < int(np.argmin(score)) < len(score) - 1 for score in scores)
+    return Claim(
+        "No best learning rate is at the edge of its grid",
+        "a condition of all of the above",
+        f"{len(scores)} of {len(scores)}",
+        f"{inside} of {len(scores)}",
+        "exact",
+        inside == len(scores),
+    )
 
 
 def layers_of(start: np.ndarray, depth: int) -> jd.networks.DeepLinear:

@@ -36,6 +36,7 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._floors import draw_floor, excluded
 from experiments._table import at_least, at_most
 from experiments._training import Sample, repeated, trained
 
@@ -272,12 +273,6 @@ def _sample(key: PRNGKeyArray, count: int, config: Config) -> Sample:
 # ---- The claims ----
 
 
-def _needed(results: Results, dim: int, bound: float) -> float:
-    """Bound from below the directions that 2 layers need for a 3-layer network's error."""
-    excluded = results[f"ball{dim}_floors"] > bound
-    return float(results[f"ball{dim}_directions"][excluded].max(initial=0))
-
-
 def claims(results: Results) -> list[Claim]:
     rows = [row for dim in results["dims"] for row in _explicit(results, int(dim))]
     if "certified_floors" in results:
@@ -292,6 +287,7 @@ def _explicit(results: Results, dim: int) -> list[Claim]:
         neurons, bound, floor = (
             results[f"nets{dim}_{name}"][index] for name in ("neurons", "bounds", "floors")
         )
+        needed = excluded(results[f"ball{dim}_directions"], results[f"ball{dim}_floors"], bound)
         # Steps need d²/error neurons, too many for the floor in three dimensions.
         apart = activation != "step" or dim > BRACKETED
         rows.append(
@@ -301,8 +297,7 @@ def _explicit(results: Results, dim: int) -> list[Claim]:
                 "2-layer network of as many directions",
                 SOURCE,
                 f"error {'<' if apart else '>'} {at_least(floor)}, the floor",
-                f"≤ {at_most(bound)}, for which 2 layers need over "
-                f"{_needed(results, dim, bound):,.0f} directions",
+                f"≤ {at_most(bound)}, for which 2 layers need over {needed:,.0f} directions",
                 "bounded",
                 trusted and bool(bound < floor) == apart,
             )
@@ -376,9 +371,7 @@ def _draw_ball(panel: Any, results: Results, dim: int) -> None:
     directions, floors = results[f"ball{dim}_directions"], results[f"ball{dim}_floors"]
     bounds = results[f"nets{dim}_bounds"]
     bottom, top = bounds.min() / 5, 2 * float(results[f"ball{dim}_norm"])
-    shown = np.maximum(floors, bottom)
-    panel.fill_between(directions, bottom, shown, color=_figures.SKY, alpha=0.28, linewidth=0)
-    panel.plot(directions, shown, color=_figures.BLUE, label="floor of all 2-layer networks")
+    draw_floor(panel, directions, floors, (bottom, top))
     if dim == BRACKETED:
         panel.plot(
             results["spread"], results["ridge_errors"], "o", color=_figures.GREEN,
@@ -392,15 +385,7 @@ def _draw_ball(panel: Any, results: Results, dim: int) -> None:
             markersize=13 if activation == "relu" else 7,
             label=f"3 layers, {neurons:,} {NAMES[activation]}",
         )  # fmt: skip
-    panel.annotate(
-        "no 2-layer\nnetwork here",
-        (0.03, 0.06),
-        xycoords="axes fraction",
-        color=_figures.INK,
-        fontsize=8.5,
-    )
-    panel.set(xscale="log", yscale="log", xlim=(1, directions[-1]), ylim=(bottom, top))
-    panel.set(xlabel="directions (2 layers) or neurons", ylabel=r"squared error in $L_2(\mu)$")
+    panel.set_ylabel(r"squared error in $L_2(\mu)$")
     panel.set_title(f"Ball, d = {dim}, z ≤ {results[f'ball{dim}_radius']:.2f}")
     panel.legend(loc="upper right")
 

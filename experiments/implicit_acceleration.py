@@ -371,15 +371,7 @@ def _edge_claim(results: Results) -> Claim:
     scores = [results[f"l{p}_{name}_finals"] for p in POWERS for name in METHODS]
     counts = [results[f"two_l{p}_depth{N}_steps"] for p in POWERS for N in DEPTHS]
     scores += [np.where(steps < 0, np.inf, steps) for steps in counts]
-    inside = sum(0 < int(np.argmin(score)) < len(score) - 1 for score in scores)
-    return Claim(
-        "No best learning rate is at the edge of its grid",
-        "a condition of all of the above",
-        f"{len(scores)} of {len(scores)}",
-        f"{inside} of {len(scores)}",
-        "exact",
-        inside == len(scores),
-    )
+    return _contests.inside_claim(scores)
 
 
 def check(results: Results) -> None:

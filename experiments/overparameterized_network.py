@@ -33,6 +33,7 @@ from matplotlib.figure import Figure
 
 import jaxdepth as jd
 from experiments import _digits
+from experiments._contests import inside_claim
 from experiments._contract import Claim, Part, Results, direct, require
 from experiments._factored_layers import (
     as_layers,
@@ -306,7 +307,6 @@ def claims(results: Results) -> list[Claim]:
     collapsed = max(float(results[f"collapsed_{N}"]) for N in deeper)
     start = {dtype: float(results[f"away_{dtype}"].max()) for dtype in PRECISIONS}
     grids = [results[f"{kind}_{N}"][:, -1] for kind in ("curves", "momentum") for N in depths]
-    inside = sum(0 < int(np.argmin(grid)) < len(grid) - 1 for grid in grids)
 
     def listed(values: Any) -> str:
         return " / ".join(f"{value:.2g}" for value in values)
@@ -399,14 +399,7 @@ def claims(results: Results) -> list[Claim]:
             "exact",
             all(abs(cost[N] - products[N]) <= 0.01 * products[N] for N in deeper),
         ),
-        Claim(
-            "No best learning rate is at the edge of its grid",
-            "a condition of all of the above",
-            f"{len(grids)} of {len(grids)}",
-            f"{inside} of {len(grids)}",
-            "exact",
-            inside == len(grids),
-        ),
+        inside_claim(grids),
     ]
 
 

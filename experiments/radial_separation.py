@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 import jaxdepth as jd
 from experiments import _figures
 from experiments._contract import Claim, Part, Results, direct, require
+from experiments._floors import draw_floor, excluded
 from experiments._live import Axis, Colour, Frame, Live, Mark, Panel, area, dots, joined, line, note
 from experiments._measured import Side, descended, risks
 from experiments._table import at_least, at_most, digits
@@ -161,7 +162,7 @@ def _ball(dim: int, config: Config) -> Results:
         "share": tube_share(FREQUENCIES, dim),
         "confidence": np.asarray(risk.confidence),
         "explicit_bounds": bounds,
-        "explicit_needed": np.asarray([_needed(directions, floors, error) for error in bounds]),
+        "explicit_needed": np.asarray([excluded(directions, floors, error) for error in bounds]),
     }
     ends = np.cumsum([size.size for size in neurons.values()])[:-1]
     columns = {
@@ -181,11 +182,6 @@ def tube_share(u: np.ndarray, dim: int) -> np.ndarray:
     """Return which share of the sphere of radius u a tube covers, I_{1/u²}((d−1)/2, ½)."""
     with jax.enable_x64(True):
         return np.asarray(betainc((dim - 1) / 2, 0.5, 1 / np.maximum(u, 1.0) ** 2))
-
-
-def _needed(directions: np.ndarray, floors: np.ndarray, error: float) -> float:
-    """Return the most directions of the curve that are too few for an error."""
-    return float(directions[floors > error].max(initial=0))
 
 
 def _waves(dims: tuple[int, ...]) -> Results:
@@ -353,9 +349,7 @@ def plot(results: Results) -> Figure:
 
 def _draw_ball(panel: Any, ball: Results, dim: int) -> None:
     bottom, top = float(ball["explicit_bounds"].min()) / 5, float(ball["norm"]) * 12
-    directions, shown = ball["directions"], np.maximum(ball["floors"], bottom)
-    panel.fill_between(directions, bottom, shown, color=_figures.SKY, alpha=0.28, linewidth=0)
-    panel.plot(directions, shown, color=_figures.BLUE, label="floor of every 2-layer network")
+    draw_floor(panel, ball["directions"], ball["floors"], (bottom, top))
     risk, certificate = _two_layers(ball)
     wrong = np.asarray(risk.contradicts(certificate.floor))
     _draw_trained(panel, ball, "two", ~wrong, "o", _figures.ORANGE, "2 layers, trained")
@@ -379,21 +373,7 @@ def _draw_ball(panel: Any, ball: Results, dim: int) -> None:
             color=colour,
             label=f"3 layers, explicit: {neurons} {kind}",
         )
-    panel.annotate(
-        "no 2-layer\nnetwork here",
-        (0.04, 0.05),
-        xycoords="axes fraction",
-        color=_figures.INK,
-        fontsize=8.5,
-    )
-    panel.set(
-        xscale="log",
-        yscale="log",
-        xlim=(1, directions[-1]),
-        ylim=(bottom, top),
-        xlabel="directions (2 layers) or neurons",
-        title=f"Ball indicator, d = {dim}",
-    )
+    panel.set_title(f"Ball indicator, d = {dim}")
     panel.legend(loc="upper right")
 
 
