@@ -52,8 +52,8 @@ from jaxdepth.sweeps import grid, traced
 CHAPTER = "acceleration"
 ALT = (
     "Two maps of the steps to the target over learning rate and depth, p = 2 and p = 4, with the "
-    "best rate of each depth and, in grey, what diverges. Right, the steps at the best rate: "
-    "they rise with depth at p = 2 and fall from depth 1 on at p = 4."
+    "best rate of each depth and, in grey, what diverges. Right, the steps at the best rate: they "
+    "rise with depth at p = 2; at p = 4 every greater depth takes fewer than depth 1."
 )
 SOURCE = "Arora, Cohen & Hazan 2018"
 TARGETS = (5.0, 1.0)
